@@ -1,0 +1,39 @@
+# make demo    watch Headwater learn from real shopping events (Ctrl-C ends it)
+# make test    the whole test suite
+# Both build .venv first; nothing is installed outside this folder.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test lint clean
+help:
+	@echo "make demo [DURATION=60] [REPORT=out.json]   real shopping events through Kafka, learning live"
+	@echo "make test [ARGS=...]                        the test suite (about 10 minutes on two cores)"
+	@echo "make lint                                   ruff, mypy --strict, import rules"
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); sys.exit(None if ok else "Headwater needs Python 3.11 to 3.13; this is %s. Set PYTHON=python3.12, say." % sys.version.split()[0])'
+	@echo "headwater: making $(VENV) and installing (2-5 minutes the first time; torch is most of it)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+	@echo "headwater: installed"
+
+demo: $(STAMP)
+	@$(BIN)/headwater demo $(if $(DURATION),--duration $(DURATION)) $(if $(REPORT),--report $(REPORT))
+
+test: $(STAMP)
+	@echo "headwater: running the tests; the end-to-end ones start brokers, Redis and workers of their own"
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info

@@ -1,0 +1,39 @@
+"""The record on `item-vectors`: what every recommender needs to know of an item, text already encoded."""
+
+from msgspec import DecodeError, Struct, ValidationError, msgpack
+
+from events.errors import BadEvent, Reason
+from events.ids import ItemId
+
+
+class ItemVector(Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=True):
+    """One catalogue item as the encoder publishes it (msgpack); a tombstone has no value."""
+
+    item_id: ItemId
+    title: str
+    vector: bytes  # D little-endian float16 of unit length; empty where the item has no text
+    encoder: str  # the model that made the vector: vectors of two models are never compared
+    price: float = 0.0  # 0 where unknown
+    available: bool = True
+    category: str = ""
+    brand: str = ""
+    consumable: bool = False
+    first_ms: int = 0  # when the catalogue record arrived; 0 where unknown
+
+
+_decoder = msgpack.Decoder(ItemVector)
+_encoder = msgpack.Encoder()
+
+
+def encode_item_vector(item: ItemVector) -> bytes:
+    return _encoder.encode(item)
+
+
+def decode_item_vector(raw: bytes) -> ItemVector:
+    """The item; BadEvent when the bytes are not what `encode_item_vector` wrote."""
+    try:
+        return _decoder.decode(raw)
+    except (DecodeError, ValidationError) as error:
+        raise BadEvent(
+            Reason.WRONG_TYPE, received=repr(raw[:40]), expected="an ItemVector record in msgpack"
+        ) from error

@@ -1,0 +1,165 @@
+"""What a candidate is by itself and to its shopper: age, own history, price, kind, text."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from index.sources.half_precision import add_vector, dot3, normalise
+
+Bools = NDArray[np.bool_]
+F32 = NDArray[np.float32]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+U16 = NDArray[np.uint16]
+
+ITEM_FEATURES = (
+    "age",  # log1p(days since the item was first known), 0 where it isn't
+    "own.purchases",  # log1p(times the shopper bought it)
+    "own.views",  # log1p(clicks and carts)
+    "own.decayed",  # log1p(decayed frequency as of its last touch)
+    "own.recency",  # 1 / (1 + days since the shopper's last touch), 0 where there was none
+    "own.since",  # log1p(hours since the last touch), 0 where there was none
+    "own.due",  # time since the last touch / mean interval of the touches, at most 5; 0 for fewer than two
+    "session.times",  # log1p(times in the session)
+    "session.place",  # 1 / (1 + how many came after it in the session)
+    "price",  # log1p(price), 0 where unknown
+    "price.relative",  # log(price / geometric mean of the history's prices) in [-4, 4], 0 where unknown
+    "category.last",  # 1 where it has the last item's category
+    "category.share",  # share of the latest history with its category
+    "brand.last",
+    "brand.share",
+    "text.known",  # 1 where it has a text vector
+    "text.last",  # cosine with the last item
+    "text.session",  # cosine with the mean of the session's latest items
+    "text.history",  # cosine with the mean of the latest history
+    "shopper.history",  # log1p(distinct items of the shopper's history)
+    "shopper.session",  # log1p(interactions of the session)
+)
+LATEST = 24  # items of the history that means and shares are taken over
+SESSION_LATEST = 8  # items of the session that its mean vector is taken over
+DAY_MS = 86_400_000.0
+HOUR_MS = 3_600_000.0
+
+
+@njit(nogil=True, cache=True)
+def positive(value: float) -> float:
+    """The value in [0, 1e9]; 0 for NaN."""
+    return min(value, 1e9) if value > 0.0 else 0.0
+
+
+@njit(nogil=True, cache=True)
+def describe_shopper(
+    session: I32,
+    history: I32,
+    price: F32,
+    category: I32,
+    brand: I32,
+    vectors: U16,
+    has_text: Bools,
+    means: F32,
+    categories: I32,
+    brands: I32,
+) -> tuple[float, int, int, int]:
+    """The mean log price of the latest history (NaN where unknown), how many items that is over, and the
+    sizes of the whole history and of the session.
+
+    `means` (3, D) gets the last item's vector and the session's and history's mean directions, zeros where
+    there is no text; `categories` and `brands` (1 + LATEST,) the last item's and then the latest history's.
+    """
+    means[:] = 0.0
+    categories[:] = 0
+    brands[:] = 0
+    in_session = in_history = latest = priced = 0
+    log_price = 0.0
+    for t in range(len(session)):
+        item = session[t]
+        if item == 0:
+            continue
+        in_session += 1
+        if in_session <= SESSION_LATEST and has_text[item]:
+            add_vector(means[1], vectors[item], 1.0)
+    for t in range(len(history)):
+        item = history[t]
+        if item == 0:
+            continue
+        in_history += 1
+        if latest == LATEST:
+            continue
+        latest += 1
+        categories[latest] = category[item]
+        brands[latest] = brand[item]
+        if price[item] > 0.0:
+            log_price += np.log(price[item])
+            priced += 1
+        if has_text[item]:
+            add_vector(means[2], vectors[item], 1.0)
+    last = 0
+    if len(session) > 0:
+        last = session[0]
+    if last == 0 and len(history) > 0:
+        last = history[0]
+    if last != 0:
+        categories[0] = category[last]
+        brands[0] = brand[last]
+        if has_text[last]:
+            add_vector(means[0], vectors[last], 1.0)
+    for mean in range(3):
+        normalise(means[mean])
+    return (log_price / priced if priced > 0 else np.nan), latest, in_history, in_session
+
+
+@njit(nogil=True, cache=True)
+def fill_own(
+    row: F32, now_ms: int, first_ms: int, last_ms: int, views: float, purchases: float, decayed: float
+) -> None:
+    """The `own.` features of an item that the shopper touched before, into row[1:7]."""
+    since_ms = max(now_ms - last_ms, 0)
+    touches = positive(views) + positive(purchases)
+    row[1] = np.log1p(positive(purchases))
+    row[2] = np.log1p(positive(views))
+    row[3] = np.log1p(positive(decayed))
+    row[4] = 1.0 / (1.0 + since_ms / DAY_MS)
+    row[5] = np.log1p(since_ms / HOUR_MS)
+    if touches > 1.0 and last_ms > first_ms:
+        row[6] = min(since_ms * (touches - 1.0) / (last_ms - first_ms), 5.0)
+
+
+@njit(nogil=True, cache=True)
+def fill_item(
+    row: F32,
+    now_ms: int,
+    first_ms: int,
+    price: float,
+    mean_log_price: float,
+    category: int,
+    brand: int,
+    categories: I32,
+    brands: I32,
+    latest: int,
+) -> None:
+    """The age, price, category and brand features, into row[0] and row[9:15]."""
+    if first_ms > 0:
+        row[0] = np.log1p(max(now_ms - first_ms, 0) / DAY_MS)
+    if price > 0.0:
+        row[9] = np.log1p(price)
+        if not np.isnan(mean_log_price):
+            row[10] = min(max(np.log(price) - mean_log_price, -4.0), 4.0)
+    for part in range(2):
+        mine, others = (category, categories) if part == 0 else (brand, brands)
+        if mine == 0:
+            continue
+        row[11 + 2 * part] = 1.0 if others[0] == mine else 0.0
+        same = 0
+        for t in range(1, latest + 1):
+            same += others[t] == mine
+        row[12 + 2 * part] = same / max(latest, 1)
+
+
+@njit(nogil=True, cache=True)
+def fill_text(row: F32, vector: U16, means: F32) -> None:
+    """The `text.` features of an item that has a vector, into row[15:19]."""
+    row[15] = 1.0
+    last, session, history = dot3(vector, means[0], means[1], means[2])
+    row[16] = min(max(last, -1.0), 1.0)
+    row[17] = min(max(session, -1.0), 1.0)
+    row[18] = min(max(history, -1.0), 1.0)

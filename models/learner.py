@@ -1,0 +1,284 @@
+"""The online learner: every batch is first scored, then learnt from, once and with a little of the past."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.batch import ItemTable, RankBatch
+from models.deep import TASKS
+from models.device import set_threads
+from models.errors import ConfigError
+from models.features_scaler import inputs_from_z
+from models.losses import listwise_softmax, mean_bce
+from models.optimiser import GuardedAdamW, Stepped
+from models.prequential import Prequential, PrequentialConfig
+from models.ranker import Ranker, RankerConfig, Scores, WideView
+from models.replay import Replay, ReplayConfig, ReplayUnits
+from models.state import (
+    Arrays,
+    check_arrays,
+    generator_from_array,
+    generator_to_array,
+    under_prefix,
+    with_prefix,
+)
+from models.targets import Targets
+
+NO_POSITIVES = "no positives"
+FEATURES_NOT_FINITE = "features not finite"
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerConfig:
+    """How the ranker learns."""
+
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    replay_units: int = 24  # past units beside the fresh ones in the second step
+    min_units: int = 8  # a batch with fewer units to learn from takes a smaller step
+    clip_norm: float = 5.0
+    deep_every: int = 4  # the deep part takes a step on every so many batches
+    deep_units: int = 8  # on at most so many units
+    task_weight: float = 0.2  # of the click, cart and purchase losses
+    prequential: PrequentialConfig = field(default_factory=PrequentialConfig)
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("replay_units", "min_units", "deep_every", "deep_units"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"LearnerConfig.{name} is {getattr(self, name)}; it must be at least 1")
+        if not self.clip_norm > 0 or self.task_weight < 0:
+            raise ConfigError(
+                f"LearnerConfig needs clip_norm > 0 (got {self.clip_norm}) "
+                f"and task_weight >= 0 (got {self.task_weight})"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What became of one batch; `loss` and `grad_norm` are of the first wide step, nan without one."""
+
+    units: int
+    trained_units: int  # those with a positive among their candidates
+    loss: float = float("nan")
+    grad_norm: float = float("nan")
+    skipped: str | None = None  # why nothing was learnt
+    deep_loss: float | None = None  # None when this batch had no deep step
+    deep_skipped: str | None = None
+
+
+class Learner:
+    """Owns the ranker it trains, its optimisers, its memory and its chance.
+
+    Its state after a log is a function of its first state and the log: batches are the caller's, cut by the
+    log; all chance comes from generators that are part of the state; the same batches leave bit-identical
+    weights, also across `snapshot` and `restore` (on one machine, with the same thread count).
+    """
+
+    def __init__(
+        self,
+        ranker_config: RankerConfig,
+        learner_config: LearnerConfig | None = None,
+        *,
+        n_features: int,
+        dim: int,
+        schema: str = "",
+    ) -> None:
+        self.config = learner_config or LearnerConfig()
+        self.ranker = Ranker(ranker_config, n_features=n_features, dim=dim, schema=schema)
+        self.prequential = Prequential(self.config.prequential)
+        self.replay = Replay(self.config.replay, n_features=n_features, seed=self.config.seed)
+        self.batches = 0
+        self.units = 0
+        self.skipped_steps = 0  # by the gradient guard
+        self._generator = np.random.Generator(np.random.PCG64([self.config.seed, 1]))
+        self._wide_optimiser = GuardedAdamW(
+            self.ranker.wide.parameters(),
+            lr=ranker_config.wide_lr,
+            weight_decay=ranker_config.weight_decay,
+            clip_norm=self.config.clip_norm,
+        )
+        deep, deep_config = self.ranker.deep, ranker_config.deep
+        self._deep_optimiser = (
+            GuardedAdamW(
+                deep.parameters(),
+                lr=deep_config.lr,
+                weight_decay=deep_config.weight_decay,
+                clip_norm=self.config.clip_norm,
+            )
+            if deep and deep_config
+            else None
+        )
+
+    def validate(
+        self,
+        batch: RankBatch,
+        table: ItemTable,
+        *,
+        gains: NDArray[np.float32],
+        relevant: NDArray[np.int64] | None = None,
+    ) -> Scores:
+        """Score a batch as it would be served, the deep part on a sample, and fold it into `prequential`.
+
+        Call it before `learn` sees the batch. `gains`, `relevant`: see `Prequential.observe`.
+        """
+        Targets(gains).check(batch.candidates.shape)
+        scores = self.ranker.score(batch, table, deep=self.prequential.deep_sample(len(batch)))
+        self.prequential.observe(scores, gains=gains, relevant=relevant)
+        return scores
+
+    def learn(
+        self,
+        batch: RankBatch,
+        table: ItemTable,
+        *,
+        gains: NDArray[np.float32],
+        logq: NDArray[np.float32] | None = None,
+        labels: NDArray[np.float32] | None = None,
+    ) -> StepReport:
+        """Learn from B units: two wide steps, the second with replayed units, and now and then a deep one.
+
+        `gains`: (B, C) float32 >= 0, what each candidate turned out to be worth; `logq`: (B, C) float32 log
+        sampling probability where candidates were sampled; `labels`: (B, C, 3) float32 clicked, carted,
+        bought. A batch with features that are not finite is skipped whole; a step whose loss or gradient is
+        not finite is not taken, and is counted. Raises InputError for arrays that do not fit together.
+        """
+        targets = Targets(gains, logq, labels)
+        targets.check(batch.candidates.shape)
+        set_threads(self.ranker.config.threads)
+        self.batches += 1
+        self.units += len(batch)
+        valid = batch.candidates != 0  # row 0 is padding by contract
+        if not np.isfinite(batch.features).all():
+            self.skipped_steps += 1
+            return StepReport(len(batch), 0, skipped=FEATURES_NOT_FINITE)
+        self.ranker.wide.standardiser.learn(batch.features, valid=valid)
+        users = np.flatnonzero(((gains > 0) & valid).any(1))
+        if not len(users):
+            return StepReport(len(batch), 0, skipped=NO_POSITIVES)
+        view, worth = self.ranker.view(batch), targets.take(users)
+        first, scores = self._wide_step(view, users=users, targets=worth, replayed=None)
+        if first.skipped:
+            return StepReport(len(batch), 0, first.loss, first.grad_norm, first.skipped)
+        drawn = self.replay.draw(self.config.replay_units) if len(self.replay) else None
+        self._wide_step(view, users=users, targets=worth, replayed=drawn)
+        self.replay.add(view, users=users, scores=scores, gains=worth.gains, logq=worth.logq)
+        due = self.batches % self.config.deep_every == 0
+        deep = self._deep_step(batch, table, view=view, users=users, targets=worth) if due else None
+        return StepReport(
+            units=len(batch),
+            trained_units=len(users),
+            loss=first.loss,
+            grad_norm=first.grad_norm,
+            deep_loss=deep.loss if deep else None,
+            deep_skipped=deep.skipped if deep else None,
+        )
+
+    def _wide_step(
+        self, view: WideView, *, users: NDArray[np.int64], targets: Targets, replayed: ReplayUnits | None
+    ) -> tuple[Stepped, NDArray[np.float32]]:
+        """One step on `users` (n,) with their targets, and on replayed units; the scores (n, C) before it."""
+        valid = view.valid[users]
+        of_users = np.zeros(len(view.valid), np.bool_)
+        of_users[users] = True
+        fresh = view.inputs[np.repeat(of_users, view.valid.sum(1))]  # (R, 2F)
+        parts = [fresh]
+        if replayed is not None:
+            standardiser = self.ranker.wide.standardiser
+            past = inputs_from_z(replayed.z, slates=replayed.slates, standardiser=standardiser)
+            parts.append(past[replayed.valid])
+        flat = self.ranker.wide.forward(torch.from_numpy(np.concatenate(parts)))
+        scores = _as_slates(flat[: len(fresh)], valid)  # (n, C)
+        total = _listwise(scores, targets=targets, valid=valid).sum()
+        n = len(users)
+        if replayed is not None:
+            again = _as_slates(flat[len(fresh) :], replayed.valid)  # (n', K)
+            past_targets = Targets(replayed.gains, replayed.logq)
+            total = total + _listwise(again, targets=past_targets, valid=replayed.valid).sum()
+            n += len(replayed.gains)
+        stepped = self._wide_optimiser.step(total / max(n, self.config.min_units))
+        self.skipped_steps += stepped.skipped is not None
+        return stepped, scores.detach().numpy()
+
+    def _deep_step(
+        self,
+        batch: RankBatch,
+        table: ItemTable,
+        *,
+        view: WideView,
+        users: NDArray[np.int64],
+        targets: Targets,
+    ) -> Stepped | None:
+        """One step of the deep part on what the wide part leaves over, on the slates that serving gives it.
+
+        Only the best candidates by wide score are read, as in serving: forcing a positive in from further
+        down would teach that a low wide score is a good sign.
+        """
+        deep, optimiser = self.ranker.deep, self._deep_optimiser
+        if deep is None or optimiser is None:
+            return None
+        wide = self.ranker.wide_scores(view)[users]  # (n, C)
+        chosen = self.ranker.chosen(wide)  # (n, K)
+        teaches = np.flatnonzero((targets.columns(chosen).gains > 0).any(1))
+        if not len(teaches):
+            return None
+        taught = self._generator.permutation(teaches)[: self.config.deep_units]
+        users, chosen, targets = users[taught], chosen[taught], targets.take(taught).columns(chosen[taught])
+        valid = view.valid[users[:, None], chosen]  # (n, K)
+        inputs = self.ranker.deep_inputs(batch, table, view=view, users=users, chosen=chosen)
+        output = deep.forward(inputs).cpu()  # (n, K, 4)
+        given = np.where(valid, np.take_along_axis(wide[taught], chosen, axis=1), np.float32(0.0))
+        loss = _listwise(torch.from_numpy(given) + output[:, :, 0], targets=targets, valid=valid).mean()
+        if targets.labels is not None:
+            for task in range(len(TASKS)):
+                happened = torch.from_numpy(targets.labels[:, :, task])
+                each = mean_bce(output[:, :, 1 + task], targets=happened, valid=torch.from_numpy(valid))
+                loss = loss + self.config.task_weight * each.mean()
+        stepped = optimiser.step(loss)
+        self.skipped_steps += stepped.skipped is not None
+        deep.changed()
+        return stepped
+
+    def snapshot(self) -> Arrays:
+        """The whole state, copied."""
+        counters = np.array([self.batches, self.units, self.skipped_steps], np.int64)
+        return {
+            **with_prefix("ranker", self.ranker.snapshot()),
+            **with_prefix("wide_optimiser", self._wide_optimiser.snapshot()),
+            **(
+                with_prefix("deep_optimiser", self._deep_optimiser.snapshot()) if self._deep_optimiser else {}
+            ),
+            **with_prefix("replay", self.replay.snapshot()),
+            **with_prefix("prequential", self.prequential.snapshot()),
+            "generator": generator_to_array(self._generator),
+            "counters": counters,
+        }
+
+    def restore(self, arrays: Arrays) -> None:
+        """Take `snapshot`'s arrays; InputError, and nothing changed, when they do not fit."""
+        rest = {name: array for name, array in self.snapshot().items() if not name.startswith("replay.")}
+        check_arrays({n: a for n, a in arrays.items() if not n.startswith("replay.")}, expected=rest)
+        self.replay.restore(under_prefix("replay", arrays))
+        self.ranker.restore(under_prefix("ranker", arrays))
+        self._wide_optimiser.restore(under_prefix("wide_optimiser", arrays))
+        if self._deep_optimiser:
+            self._deep_optimiser.restore(under_prefix("deep_optimiser", arrays))
+        self.prequential.restore(under_prefix("prequential", arrays))
+        self._generator = generator_from_array(arrays["generator"])
+        self.batches, self.units, self.skipped_steps = (int(count) for count in arrays["counters"])
+
+
+def _as_slates(flat: Tensor, valid: NDArray[np.bool_]) -> Tensor:
+    """(n, C) scores from the (R,) of the valid candidates; 0 at padding, which the losses mask."""
+    slates = torch.zeros(valid.shape, dtype=flat.dtype)
+    return slates.masked_scatter(torch.from_numpy(valid), flat)
+
+
+def _listwise(scores: Tensor, *, targets: Targets, valid: NDArray[np.bool_]) -> Tensor:
+    """(n,) listwise loss of (n, C) scores."""
+    logq = None if targets.logq is None else torch.from_numpy(targets.logq)
+    return listwise_softmax(
+        scores, targets=torch.from_numpy(targets.gains), valid=torch.from_numpy(valid), logq=logq
+    )

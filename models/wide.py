@@ -1,0 +1,94 @@
+"""The wide part: a small MLP over the standardised features and their z-scores within the slate."""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from models.features_scaler import SlateStatistics, Standardiser, wide_inputs
+from models.state import Arrays, check_arrays
+
+
+class WidePart:
+    """Scores each candidate by its features; learns from the first hundred units.
+
+    Always on the CPU: 200 candidates take about 0.15 ms of one thread, less than a copy to a device.
+    """
+
+    def __init__(self, n_features: int, *, hidden: tuple[int, ...], seed: int) -> None:
+        self.n_features = n_features
+        self.standardiser = Standardiser(n_features)
+        generator = torch.Generator().manual_seed(seed)
+        sizes = [2 * n_features, *hidden, 1]
+        self._weights: list[nn.Parameter] = []
+        self._biases: list[nn.Parameter] = []
+        for at, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
+            last = at == len(sizes) - 2
+            bound = 0.01 if last else (6.0 / fan_in) ** 0.5  # He et al. (2015); the last nearly silent
+            weight = torch.empty(fan_out, fan_in).uniform_(-bound, bound, generator=generator)
+            self._weights.append(nn.Parameter(weight))
+            self._biases.append(nn.Parameter(torch.zeros(fan_out)))
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """In a stable order."""
+        yield from self._weights
+        yield from self._biases
+
+    def inputs(
+        self, features: NDArray[np.float32], *, valid: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], SlateStatistics]:
+        """(R, 2F) inputs of the R valid candidates of (B, C, F) features; InputError if not finite."""
+        return wide_inputs(features, valid=valid, standardiser=self.standardiser)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(R,) scores of (R, 2F) inputs, for training."""
+        hidden = inputs
+        for weight, bias in zip(self._weights[:-1], self._biases[:-1], strict=True):
+            hidden = torch.relu(linear(hidden, weight, bias))  # (R, H)
+        return linear(hidden, self._weights[-1], self._biases[-1]).squeeze(1)
+
+    @torch.inference_mode()
+    def score_rows(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(R,) float32 scores of (R, 2F) inputs, without autograd."""
+        hidden = torch.from_numpy(inputs)
+        for weight, bias in zip(self._weights[:-1], self._biases[:-1], strict=True):
+            hidden = linear(hidden, weight, bias).relu_()  # (R, H)
+        scores: NDArray[np.float32] = linear(hidden, self._weights[-1], self._biases[-1]).squeeze(1).numpy()
+        return scores
+
+    def attributions(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(R, F) float32: what each feature adds to each score, as gradient x input.
+
+        Both forms of a feature count together. Shrikumar et al. (2016), Not just a black box.
+        """
+        at = torch.from_numpy(inputs).clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(self.forward(at).sum(), at)
+        products: NDArray[np.float32] = (gradient * at).detach().numpy()
+        return products[:, : self.n_features] + products[:, self.n_features :]
+
+    def snapshot(self) -> Arrays:
+        """Weights and the standardiser's statistics, copied."""
+        arrays: Arrays = {
+            "scaler.rows": self.standardiser.rows.copy(),
+            "scaler.mean": self.standardiser.mean.copy(),
+            "scaler.variance": self.standardiser.variance.copy(),
+        }
+        for at, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+            arrays[f"layer{at}.weight"] = weight.detach().numpy().copy()
+            arrays[f"layer{at}.bias"] = bias.detach().numpy().copy()
+        return arrays
+
+    @torch.no_grad()
+    def restore(self, arrays: Arrays) -> None:
+        """Take `snapshot`'s arrays; InputError, and nothing changed, when they do not fit."""
+        check_arrays(arrays, expected=self.snapshot())
+        self.standardiser.rows = arrays["scaler.rows"].astype(np.float64)
+        self.standardiser.mean = arrays["scaler.mean"].astype(np.float64)
+        self.standardiser.variance = arrays["scaler.variance"].astype(np.float64)
+        for at, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+            weight.copy_(torch.from_numpy(arrays[f"layer{at}.weight"].copy()))
+            bias.copy_(torch.from_numpy(arrays[f"layer{at}.bias"].copy()))

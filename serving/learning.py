@@ -1,0 +1,265 @@
+"""Learning from the stream, test then train: each event is predicted first, compared, and then learnt from.
+
+Everything here is a function of the state and of the events in their order: chunks and batches are cut by the
+log, never by the clock, so the same log leaves the same weights.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from events.columns import Interactions, Kind
+from events.flatten import EventColumns, HashCache, to_columns
+from events.ids import UserId
+from events.types import AnyUserEvent
+from index.sources.array_folder import load_arrays, pack_strings, save_arrays, unpack_strings
+from index.sources.base import Query
+from models.batch import RankBatch
+from models.learner import Learner, StepReport
+from models.metrics import SlidingWindow, rank_metrics
+from serving.baselines import hits_of, personal_frequency, recent_popularity
+from serving.names import item_names
+from serving.recommender import Recommender
+from serving.state import StateCodec
+
+_POSITIVE = (Kind.CLICK, Kind.CART, Kind.PURCHASE)
+BASELINES = ("recent_popularity", "personal_frequency")
+
+
+@dataclass(frozen=True, slots=True)
+class LearningConfig:
+    """How the stream is cut into units, chunks and batches."""
+
+    batch_units: int = 32  # units of one training step, at least: a record's events are never parted
+    chunk_units: int = 32  # units predicted at once; never two of one user
+    history: int = 256  # distinct items of a user that the sources see
+    users: int = 200_000  # users whose state is kept, the latest
+    window: int = 2_000  # units of the sliding means
+    k: int = 20
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if getattr(self, name) < 1:
+                raise ValueError(f"LearningConfig.{name} is {getattr(self, name)}; it must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class _Units:
+    """Units predicted and waiting for their training step."""
+
+    batch: RankBatch
+    gains: NDArray[np.float32]
+    labels: NDArray[np.float32]
+
+
+class Learning:
+    """Predicts, compares and learns; `take` events in log order, and `train` when `due`.
+
+    A unit is an event with items clicked, put into the cart or bought; a click on the item that the shopper
+    looked at just before is none. Units of users who were never seen before are learnt from, and left out of
+    the sliding means: nobody has a recommendation to compare for them.
+    """
+
+    def __init__(
+        self, config: LearningConfig, *, recommender: Recommender, learner: Learner, codec: StateCodec
+    ) -> None:
+        self.config = config
+        self.learner = learner
+        self.units = 0  # predicted so far, of users seen before
+        self._recommender = recommender
+        self._codec = codec
+        self._hashes = HashCache()
+        self._states: OrderedDict[UserId, bytes] = OrderedDict()
+        self._pending: OrderedDict[UserId, AnyUserEvent] = OrderedDict()
+        self._waiting: list[_Units] = []
+        self._windows = {
+            f"{name}.{metric}": SlidingWindow(config.window)
+            for name in BASELINES
+            for metric in ("recall", "mrr")
+        }
+
+    @property
+    def due(self) -> bool:
+        """Whether a training step is due; ask after each record, not within one."""
+        if self._waiting_units() + len(self._pending) >= self.config.batch_units:
+            self._predict_pending()
+        return self._waiting_units() >= self.config.batch_units
+
+    def take(self, events: Sequence[AnyUserEvent]) -> None:
+        """Predict and learn from the events of one record, in log order."""
+        for event in events:
+            if event.user_id in self._pending or len(self._pending) >= self.config.chunk_units:
+                self._predict_pending()
+            self._pending[event.user_id] = event
+
+    def train(self) -> StepReport:
+        """One training step on every unit that waits; call it when `due`."""
+        waiting, self._waiting = self._waiting, []
+        batch = RankBatch(
+            candidates=np.concatenate([units.batch.candidates for units in waiting]),
+            features=np.concatenate([units.batch.features for units in waiting]),
+            history=np.concatenate([units.batch.history for units in waiting]),
+            history_kinds=np.concatenate([units.batch.history_kinds for units in waiting]),
+            history_ages_ms=np.concatenate([units.batch.history_ages_ms for units in waiting]),
+        )
+        return self.learner.learn(
+            batch,
+            self._recommender.item_table(),
+            gains=np.concatenate([units.gains for units in waiting]),
+            labels=np.concatenate([units.labels for units in waiting]),
+        )
+
+    def report(self) -> dict[str, dict[str, float]]:
+        """Sliding means by ranker: recall@20, mrr@20 and units of `headwater`, its parts, and the baselines."""
+        k = self.config.k
+        own = self.learner.prequential.report()
+        served = "paired_total" if own["deep.pays"] else "wide"
+        parts = {"headwater": served, "wide": "wide", "paired_wide": "paired_wide", "paired_deep": "paired_total"}
+        report = {
+            name: {
+                f"recall@{k}": own[f"{part}.recall@{k}"],
+                f"mrr@{k}": own[f"{part}.mrr@{k}"],
+                "units": own["wide.units" if part == "wide" else "paired.units"],
+            }
+            for name, part in parts.items()
+        }
+        for name in BASELINES:
+            recall = self._windows[f"{name}.recall"]
+            report[name] = {
+                f"recall@{k}": recall.mean,
+                f"mrr@{k}": self._windows[f"{name}.mrr"].mean,
+                "units": float(len(recall)),
+            }
+        return report
+
+    def save(self, folder: Path) -> None:
+        """Write states and sources to `folder`; the learner is saved by models.snapshots, beside it.
+
+        Call it between training steps: what waits for one is not saved. ValueError when something waits.
+        """
+        if self._pending or self._waiting:
+            raise ValueError(f"{len(self._pending) + self._waiting_units()} units wait for a training step")
+        users, user_ends = pack_strings(list(self._states))
+        ends = np.cumsum([len(blob) for blob in self._states.values()], dtype=np.int64)
+        arrays: dict[str, NDArray[np.generic]] = {
+            "states.users": users,
+            "states.user_ends": user_ends,
+            "states.blobs": np.frombuffer(b"".join(self._states.values()), np.uint8),
+            "states.blob_ends": ends,
+            "units": np.array(self.units, np.int64),
+        }
+        for name, window in self._windows.items():
+            arrays |= {f"window.{name}.{part}": array for part, array in window.snapshot().items()}
+        save_arrays(folder / "states", arrays)
+        self._recommender.sources.save(folder / "sources")
+
+    def load(self, folder: Path) -> None:
+        """Take what `save` wrote; SnapshotError where it is missing, damaged or of another configuration."""
+        arrays = load_arrays(folder / "states")
+        users = unpack_strings(
+            {"users": arrays["states.users"], "users_ends": arrays["states.user_ends"]},
+            name="users",
+            count=len(arrays["states.user_ends"]),
+        )
+        blobs = arrays["states.blobs"].tobytes()
+        ends = [0, *arrays["states.blob_ends"].tolist()]
+        self._states = OrderedDict(
+            (UserId(user), blobs[start:end])
+            for user, start, end in zip(users, ends[:-1], ends[1:], strict=True)
+        )
+        self.units = int(arrays["units"])
+        for name, window in self._windows.items():
+            prefix = f"window.{name}."
+            window.restore({k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)})
+        self._recommender.sources.load(folder / "sources")
+
+    def _waiting_units(self) -> int:
+        return sum(len(units.gains) for units in self._waiting)
+
+    def _predict_pending(self) -> None:
+        """Predict the pending events (one a user), then fold them into states and sources."""
+        if not self._pending:
+            return
+        events = list(self._pending.values())
+        self._pending.clear()
+        columns = to_columns(events, hashes=self._hashes)
+        blobs = [self._states.get(user) for user in columns.users]
+        states = self._codec.unpack(blobs, users=columns.user_hashes)
+        self._predict(states, columns)
+        unknown = np.full((len(events), 3), -1, np.int64)
+        self._codec.fold(states, columns=columns, positions=unknown)
+        for user, blob in zip(columns.users, self._codec.pack(states), strict=True):
+            self._states[user] = blob
+            self._states.move_to_end(user)
+        while len(self._states) > self.config.users:
+            self._states.popitem(last=False)
+        self._recommender.sources.learn(
+            columns.interactions, names=item_names(events, hashes=self._hashes)
+        )
+        self._recommender.sources.refresh(limit=2)
+
+    def _predict(self, states: NDArray[np.int64], columns: EventColumns) -> None:
+        view = self._codec.view(states, history=self.config.history)
+        told = columns.interactions
+        positive = np.isin(told.kinds, _POSITIVE)
+        event_of = told.events
+        again = (told.kinds == Kind.CLICK) & (told.items == view.session[event_of, 0])
+        rows = np.unique(event_of[positive & ~again])  # (B,) event = user: one event a user
+        if not len(rows):
+            return
+        now_ms = columns.event_times_ms[rows]
+        some = view.take(rows)
+        ranked = self._recommender.rank(some, now_ms=now_ms)
+        targets = self._targets(told, positive=positive, rows=rows)
+        items = ranked.candidates.items
+        gains = np.zeros(items.shape, np.float32)
+        labels = np.zeros((*items.shape, 3), np.float32)
+        relevant = np.zeros(len(rows), np.int64)
+        kinds = told.kinds
+        for at, (row, wanted) in enumerate(zip(rows.tolist(), targets, strict=True)):
+            hit = np.isin(items[at], wanted[wanted > 0])
+            gains[at] = hit
+            kind = int(kinds[event_of == row][0])
+            labels[at, :, _POSITIVE.index(Kind(kind))] = hit
+            relevant[at] = len(wanted)
+        warm = some.events > 0
+        self._compare(ranked.batch, gains=gains, relevant=np.where(warm, relevant, 0))
+        self._compare_baselines(ranked.query, targets=targets, relevant=relevant, warm=warm)
+        self.units += int(warm.sum())
+        self._waiting.append(_Units(ranked.batch, gains, labels))
+
+    def _targets(
+        self, told: Interactions, *, positive: NDArray[np.bool_], rows: NDArray[np.int32]
+    ) -> list[NDArray[np.int32]]:
+        """The distinct items of each unit as rows; one -1 for each item that has no row yet."""
+        item_rows = self._recommender.sources.items.lookup(told.items)
+        targets = []
+        for row in rows.tolist():
+            mine = positive & (told.events == row)
+            hashes, first = np.unique(told.items[mine], return_index=True)
+            found = item_rows[mine][first]
+            targets.append(np.where(found > 0, found, -1).astype(np.int32))
+        return targets
+
+    def _compare(self, batch: RankBatch, *, gains: NDArray[np.float32], relevant: NDArray[np.int64]) -> None:
+        self.learner.validate(batch, self._recommender.item_table(), gains=gains, relevant=relevant)
+
+    def _compare_baselines(
+        self, query: Query, *, targets: list[NDArray[np.int32]], relevant: NDArray[np.int64], warm: NDArray[np.bool_]
+    ) -> None:
+        popularity = self._recommender.sources.popularity
+        k = self.config.k
+        lists = {
+            "recent_popularity": recent_popularity(popularity, users=len(query), k=k),
+            "personal_frequency": personal_frequency(query, popularity, k=k),
+        }
+        places = np.tile(-np.arange(k, dtype=np.float32), (len(query), 1))
+        for name, items in lists.items():
+            hits = hits_of(items, targets=targets)
+            metrics = rank_metrics(places[:, : items.shape[1]], gains=hits, k=k, relevant=relevant)
+            self._windows[f"{name}.recall"].push(metrics.recall[warm])
+            self._windows[f"{name}.mrr"].push(metrics.mrr[warm])

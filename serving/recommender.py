@@ -1,0 +1,206 @@
+"""recommend(): sources, then ranker, then slate, for a batch of users at once.
+
+The learner ranks through the same object, so what is trained is what is served.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.sources.base import Query
+from index.sources.source_set import SourceSet
+from index.sources.union import Candidates
+from models.bandit import DiversityBandit
+from models.batch import ItemTable, RankBatch
+from models.ranker import Ranker, Scores
+from models.slate import SlateConfig, make_slates
+from serving.overload import Plan
+from serving.state import StateView
+
+StageTimer = Callable[[str, float], None]  # stage, milliseconds of the whole batch
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendConfig:
+    """How slates are made, and how much of a user's past the transformer reads."""
+
+    slate: SlateConfig = SlateConfig()
+    deep_history: int = 16  # T of the ranker's batches
+    new_item_ms: int = 30 * 86_400_000  # an item is new for this long after its first record or event
+
+    def __post_init__(self) -> None:
+        if self.deep_history < 1 or self.new_item_ms < 0:
+            raise ValueError(
+                f"deep_history is {self.deep_history}, new_item_ms {self.new_item_ms}; expected >= 1 and >= 0"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """B users' candidates with their scores."""
+
+    query: Query
+    candidates: Candidates
+    batch: RankBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendations:
+    """B slates of K slots, as arrays; 0 pads."""
+
+    items: NDArray[np.int32]  # (B, K) item rows
+    scores: NDArray[np.float32]  # (B, K)
+    propensities: NDArray[np.float32]  # (B, K) of the slot's item given the slots before it
+    sources: NDArray[np.int32]  # (B, K) bit per source that proposed the item
+    contexts: NDArray[np.int32]  # (B,)
+    arms: NDArray[np.int32]  # (B,)
+    arm_propensities: NDArray[np.float32]  # (B,)
+    deep_ms: float  # what the transformer took of the batch
+
+
+class Recommender:
+    """Ties sources, ranker and bandit; owns none of their learning. Not thread-safe: one caller at a time.
+
+    `bandit` may be replaced between calls: it comes with the adapters. Until `trained`, candidates rank in the
+    order in which the sources' ranks fuse: untrained weights would shuffle them.
+    """
+
+    def __init__(
+        self,
+        config: RecommendConfig,
+        *,
+        sources: SourceSet,
+        ranker: Ranker,
+        bandit: DiversityBandit,
+        timer: StageTimer | None = None,
+    ) -> None:
+        self.config = config
+        self.sources = sources
+        self.ranker = ranker
+        self.bandit = bandit
+        self.trained = False
+        self._timer = timer or (lambda _stage, _ms: None)
+
+    def recommend(
+        self, states: StateView, *, now_ms: NDArray[np.int64], seeds: NDArray[np.uint64], plan: Plan, deep: bool
+    ) -> Recommendations:
+        """Slates for B users at event times `now_ms` (B,); the same state, seeds and plan give the same slates.
+
+        `deep` says whether the transformer serves at all; `plan` for how many of the users.
+        """
+        ranked = self.rank(states, now_ms=now_ms, share=plan.candidates_share)
+        with self._stage("wide"):
+            scores = self._wide_scores(ranked.batch)
+        asked = np.arange(len(now_ms)) < (plan.deep_users if deep else 0)
+        started = perf_counter()
+        if asked.any():
+            scores = self.ranker.score(ranked.batch, self.item_table(), deep=asked).total
+        deep_ms = (perf_counter() - started) * 1e3
+        if asked.any():
+            self._timer("deep", deep_ms)
+        with self._stage("slate"):
+            return self._slates(ranked, states=states, scores=scores, now_ms=now_ms, seeds=seeds, deep_ms=deep_ms)
+
+    def rank(self, states: StateView, *, now_ms: NDArray[np.int64], share: float = 1.0) -> Ranked:
+        """The candidates of B users and the batch to score them by; `share` of the candidates, first ones kept."""
+        with self._stage("query"):
+            query = self.query(states, now_ms=now_ms)
+        with self._stage("sources"):
+            proposals = self.sources.propose(query)
+        with self._stage("features"):
+            candidates = self.sources.unite(proposals, query=query)
+        if share < 1.0:
+            keep = max(self.config.slate.k, int(candidates.items.shape[1] * share))
+            candidates = Candidates(
+                items=candidates.items[:, :keep],
+                features=np.ascontiguousarray(candidates.features[:, :keep]),
+                sources=candidates.sources[:, :keep],
+            )
+        length = self.config.deep_history
+        history = query.history[:, :length]
+        ages_ms = np.maximum(now_ms[:, None] - query.history_last_ms[:, :length], 0)
+        batch = RankBatch(
+            candidates=candidates.items,
+            features=candidates.features,
+            history=history,
+            history_kinds=states.history_kinds[:, :length],
+            history_ages_ms=np.where(history > 0, ages_ms, 0),
+        )
+        return Ranked(query=query, candidates=candidates, batch=batch)
+
+    def query(self, states: StateView, *, now_ms: NDArray[np.int64]) -> Query:
+        """What the sources are asked for B users."""
+        return self.sources.query(
+            states.users,
+            now_ms=now_ms,
+            session=states.session,
+            session_times_ms=states.session_times_ms,
+            session_kinds=states.session_kinds,
+            history=states.history,
+            history_last_ms=states.history_last_ms,
+            history_first_ms=states.history_first_ms,
+            history_views=states.history_views,
+            history_purchases=states.history_purchases,
+            history_decayed=states.history_decayed,
+        )
+
+    def item_table(self) -> ItemTable:
+        """What the transformer knows of each item row: live views."""
+        vectors, hashes = self.sources.catalogue.item_table()
+        return ItemTable(vectors=vectors, hashes=hashes)
+
+    def _wide_scores(self, batch: RankBatch) -> NDArray[np.float32]:
+        """(B, C), -inf at padding."""
+        if self.trained:
+            return self.ranker.wide_scores(self.ranker.view(batch))
+        order = -np.arange(batch.candidates.shape[1], dtype=np.float32)
+        return np.where(batch.candidates > 0, order, np.float32(-np.inf))
+
+    def _slates(
+        self,
+        ranked: Ranked,
+        *,
+        states: StateView,
+        scores: NDArray[np.float32],
+        now_ms: NDArray[np.int64],
+        seeds: NDArray[np.uint64],
+        deep_ms: float,
+    ) -> Recommendations:
+        catalogue = self.sources.catalogue
+        items = ranked.candidates.items
+        contexts = states.contexts(now_ms)
+        arms, arm_propensities = self.bandit.choose(contexts, seeds=seeds)
+        mmr_lambda, explore = self.bandit.strengths(arms)
+        slates = make_slates(
+            scores,
+            items=items,
+            is_new=catalogue.first_ms[items] > now_ms[:, None] - self.config.new_item_ms,
+            mmr_lambda=mmr_lambda,
+            explore=explore,
+            vectors=catalogue.vectors,
+            categories=catalogue.category,
+            seeds=seeds,
+            config=self.config.slate,
+        )
+        empty = slates.positions < 0
+        picked = np.where(empty, 0, slates.positions)
+        return Recommendations(
+            items=np.where(empty, 0, np.take_along_axis(items, picked, axis=1)),
+            scores=np.where(empty, 0, np.take_along_axis(scores, picked, axis=1)),
+            propensities=slates.propensities,
+            sources=np.where(empty, 0, np.take_along_axis(ranked.candidates.sources, picked, axis=1)),
+            contexts=contexts,
+            arms=arms,
+            arm_propensities=arm_propensities,
+            deep_ms=deep_ms,
+        )
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        started = perf_counter()
+        yield
+        self._timer(name, (perf_counter() - started) * 1e3)

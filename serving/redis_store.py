@@ -1,0 +1,193 @@
+"""The user store on Redis, Valkey or a cluster: a pipeline reads a batch, a script a partition writes it.
+
+Keys and times to live: keys.py. Atomic writes: redis_scripts.py.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+from redis.asyncio import RedisCluster
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    ConnectionError,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    TimeoutError,
+    TryAgainError,
+)
+
+from serving.errors import StaleWriter, StoreRefused, StoreUnavailable
+from serving.keys import BATCH_FIELD, KeySpace
+from serving.ports import PartitionWrite, StoredBatch, StoreInfo, UserAt, one_write_per_partition
+from serving.redis_options import RedisOptions
+from serving.redis_scripts import WRITE, WRITE_SHA, write_arguments
+
+_Reply = TypeVar("_Reply")
+_Sleep = Callable[[float], Awaitable[None]]
+
+_PASSING = (
+    ConnectionError,
+    TimeoutError,
+    OSError,
+    ReadOnlyError,
+    MasterDownError,
+    TryAgainError,
+    ClusterDownError,
+    RedisClusterException,
+)
+"""What a restart or failover of the server cures."""
+
+
+class RedisStore:
+    """A UserStore on a server; use it from the event loop that first uses it, and close it there."""
+
+    def __init__(self, options: RedisOptions, *, keys: KeySpace, sleep: _Sleep = asyncio.sleep) -> None:
+        self._options = options
+        self._keys = keys
+        self._sleep = sleep
+        self._client = options.connect()
+
+    async def read(self, users: Sequence[UserAt], *, partitions: Collection[int] = ()) -> StoredBatch:
+        """As UserStore.read. The watermarks are read first, so they are never newer than the states."""
+        rows: dict[int, list[int]] = {partition: [] for partition in partitions}
+        for row, (partition, _) in enumerate(users):
+            rows.setdefault(partition, []).append(row)
+        commands: list[tuple[Any, ...]] = []
+        for partition, at in rows.items():
+            commands.append(("HGETALL", self._keys.applied(partition)))
+            commands.append(("ZCARD", self._keys.pending(partition)))
+            if at:
+                commands.append(("MGET", *(self._keys.state(*users[row]) for row in at)))
+        replies = iter(await self._pipeline(commands))
+        states: list[bytes | None] = [None] * len(users)
+        applied, pending = {}, {}
+        for partition, at in rows.items():
+            applied[partition] = _watermarks(next(replies))
+            pending[partition] = next(replies)
+            for row, state in zip(at, next(replies) if at else (), strict=True):
+                states[row] = state
+        return StoredBatch(states=states, applied=applied, pending=pending)
+
+    async def write(self, writes: Sequence[PartitionWrite]) -> None:
+        """As UserStore.write."""
+        one_write_per_partition(writes)
+        calls = [("EVALSHA", WRITE_SHA, *write_arguments(write, keys=self._keys)) for write in writes]
+        try:
+            replies = await self._pipeline(calls)
+        except NoScriptError:
+            await self._try(lambda: self._client.script_load(WRITE))
+            replies = await self._pipeline(calls)  # what was written meanwhile is known by its batch id
+        found = {
+            write.partition: _watermarks(_paired(reply[1]))
+            for write, reply in zip(writes, replies, strict=True)
+            if not reply[0]
+        }
+        if found:
+            raise StaleWriter(
+                found=found,
+                expected={write.partition: write.expected for write in writes if write.partition in found},
+                written=[write.partition for write in writes if write.partition not in found],
+            )
+
+    async def slate(self, user_id: str) -> bytes | None:
+        """As UserStore.slate."""
+        key = self._keys.slate(self._keys.partition(user_id), user_id)
+        (slate,) = await self._pipeline([("GET", key)])
+        return None if slate is None else bytes(slate)
+
+    async def pending(self, partition: int, *, limit: int) -> list[str]:
+        """As UserStore.pending."""
+        if limit < 1:
+            raise ValueError(f"limit is {limit}; it must be at least 1")
+        (users,) = await self._pipeline([("ZREVRANGE", self._keys.pending(partition), 0, limit - 1)])
+        return [user.decode() for user in users]
+
+    async def applied(self, partitions: Collection[int]) -> dict[int, dict[str, int]]:
+        """As UserStore.applied."""
+        return (await self.read([], partitions=partitions)).applied
+
+    async def ping(self) -> StoreInfo:
+        """As UserStore.ping. Of a cluster one node answers."""
+        info = await self._try(self._info)
+        seconds, microseconds = await self._try(self._time)
+        return StoreInfo(
+            product=str(info.get("server_name", "redis")),
+            version=str(info.get("valkey_version") or info["redis_version"]),
+            eviction=str(info.get("maxmemory_policy", "unknown")),
+            now_ms=seconds * 1000 + microseconds // 1000,
+        )
+
+    async def close(self) -> None:
+        """As UserStore.close."""
+        await self._client.aclose()
+
+    async def _info(self) -> Mapping[str, Any]:
+        return cast(Mapping[str, Any], await self._client.info("server", "memory", **await self._one_node()))
+
+    async def _time(self) -> tuple[int, int]:
+        return await self._client.time(**await self._one_node())
+
+    async def _one_node(self) -> dict[str, Any]:
+        """What makes a cluster's client ask one node only."""
+        if not isinstance(self._client, RedisCluster):
+            return {}
+        await self._client.initialize()
+        return {"target_nodes": self._client.get_default_node()}
+
+    async def _pipeline(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The replies to all commands, sent together; NoScriptError when the server has no WRITE."""
+        return await self._try(lambda: self._send(commands))
+
+    async def _send(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            replies = await pipeline.execute(raise_on_error=False)
+        errors = [reply for reply in replies if isinstance(reply, Exception)]
+        if errors:
+            raise next((error for error in errors if not isinstance(error, NoScriptError)), errors[0])
+        return replies
+
+    async def _try(self, call: Callable[[], Awaitable[_Reply]]) -> _Reply:
+        """`call`'s result; it is tried again while the server is away, as reads and writes may be."""
+        address = self._options.address
+        for attempt in range(self._options.retries + 1):
+            if attempt:
+                await self._sleep(self._options.backoff_s * 2 ** (attempt - 1))
+            try:
+                return await call()
+            except NoScriptError:
+                raise
+            except (AuthenticationError, AuthorizationError) as error:
+                raise StoreRefused(
+                    f"{address} refused the credentials: {error}. Check REDIS_URL, user name and password"
+                ) from error
+            except _PASSING as error:
+                last: Exception = error
+            except OutOfMemoryError as error:
+                raise StoreRefused(
+                    f"{address} is out of memory: {error}. Raise maxmemory, or lower the states' time to live"
+                ) from error
+            except RedisError as error:
+                raise StoreRefused(f"{address} answered {type(error).__name__}: {error}") from error
+        raise StoreUnavailable(
+            f"{address} did not answer in {self._options.retries + 1} tries, "
+            f"the last: {type(last).__name__}: {last}. Check that the server runs and that REDIS_URL names it"
+        ) from last
+
+
+def _watermarks(stored: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Topic -> offset, from the hash that also holds the last batch's id."""
+    return {field.decode(): int(value) for field, value in stored.items() if field != BATCH_FIELD.encode()}
+
+
+def _paired(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """The hash that a script returns as a flat list."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -1,0 +1,88 @@
+"""Reads topics from their beginning to where they end now, without a consumer group.
+
+Where a partition ends is taken from the high-water marks in Fetch responses: ListOffsets LATEST is wrong on
+the embedded broker.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from streams.errors import BrokerUnreachable, ReadError
+from streams.kafka_admin import admin_client
+from streams.kafka_settings import KafkaSettings
+
+_POLL_MS = 100
+_MAX_RECORDS = 5000
+
+
+def read_to_end(
+    kafka: KafkaSettings,
+    *,
+    topics: Sequence[str],
+    timeout_s: float = 30.0,
+    start: Mapping[Any, int] | None = None,
+) -> Iterator[Any]:
+    """kafka-python ConsumerRecords of every partition of `topics`, in order within a partition.
+
+    It ends where each partition ended when its first fetch was answered. start: first offset by
+    (topic, partition), the beginning where absent.
+
+    Raises ReadError for a topic that doesn't exist and when the ends aren't reached within `timeout_s`;
+    BrokerUnreachable when no broker answers.
+    """
+    partitions = [TopicPartition(topic, number) for topic, number in _partitions(kafka, topics=topics)]
+    try:
+        consumer = KafkaConsumer(
+            **kafka.kafka_python(),
+            group_id=None,
+            enable_auto_commit=False,
+            max_poll_records=_MAX_RECORDS,
+            fetch_max_wait_ms=_POLL_MS,
+        )
+    except (KafkaError, OSError) as error:
+        raise BrokerUnreachable(f"no Kafka broker answers at {kafka.bootstrap_servers}: {error}") from error
+    try:
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        for partition in partitions:
+            if start is not None and (partition.topic, partition.partition) in start:
+                consumer.seek(partition, start[partition.topic, partition.partition])
+        yield from _records(consumer, partitions=partitions, timeout_s=timeout_s)
+    finally:
+        consumer.close()
+
+
+def _records(consumer: Any, *, partitions: Sequence[Any], timeout_s: float) -> Iterator[Any]:
+    ends: dict[Any, int] = {}
+    left = set(partitions)
+    deadline = time.monotonic() + timeout_s
+    while left:
+        polled = consumer.poll(timeout_ms=_POLL_MS)
+        for partition in list(left):
+            if partition not in ends and (highwater := consumer.highwater(partition)) is not None:
+                ends[partition] = highwater
+        for partition, records in polled.items():
+            end = ends.get(partition)
+            for record in records:
+                if end is None or record.offset < end:
+                    yield record
+        for partition in list(left):
+            if partition in ends and consumer.position(partition) >= ends[partition]:
+                left.remove(partition)
+                consumer.pause(partition)
+        if left and time.monotonic() > deadline:
+            names = ", ".join(f"{partition.topic}-{partition.partition}" for partition in sorted(left))
+            raise ReadError(topic=names, cause=f"the end was not reached within {timeout_s:g} s")
+
+
+def _partitions(kafka: KafkaSettings, *, topics: Sequence[str]) -> list[tuple[str, int]]:
+    with admin_client(kafka) as client:
+        found = {topic["name"]: topic for topic in client.describe_topics(list(topics))}
+    for topic in topics:
+        if topic not in found or found[topic]["error_code"] != 0:
+            raise ReadError(topic=topic, cause="there is no such topic; run `headwater topics ensure`")
+    return [(topic, part["partition_index"]) for topic in topics for part in found[topic]["partitions"]]

@@ -1,0 +1,112 @@
+"""What recommender and learner are both made of, from the settings: the same parts, or an adapter would not fit."""
+
+import hashlib
+
+from index.items import ItemIndex
+from index.sources.assembly import SourcesConfig
+from index.sources.source_set import SourceSet
+from models.bandit import BanditConfig
+from models.deep import DeepConfig
+from models.encoder import vector_size
+from models.learner import LearnerConfig
+from models.ranker import RankerConfig
+from models.slate import SlateConfig
+from serving.keys import KeySpace
+from serving.learning import LearningConfig
+from serving.overload import OverloadConfig
+from serving.recommender import RecommendConfig, StageTimer
+from serving.redis_options import RedisOptions
+from serving.state import StateCodec
+from serving.state_layout import FoldConfig
+from streams.metrics import Metrics
+from streams.settings import Settings
+
+_DAY_S = 86_400
+
+
+def item_index(settings: Settings) -> ItemIndex:
+    device = settings.learner.device
+    return ItemIndex(vector_size(settings.learner.encoder), device="gpu" if device == "cuda" else device)
+
+
+def source_set(settings: Settings, *, index: ItemIndex) -> SourceSet:
+    config = SourcesConfig(candidates=settings.serving.candidates, repeat=settings.serving.repeat)
+    return SourceSet(settings.sources.limits(), index=index, config=config, dim=index.dim)
+
+
+def ranker_config(settings: Settings) -> RankerConfig:
+    learner = settings.learner
+    deep = DeepConfig(backbone=learner.encoder, candidates=settings.serving.deep_candidates)
+    return RankerConfig(
+        deep=deep if learner.deep else None,
+        seed=learner.seed,
+        device=learner.device,
+        threads=learner.threads,
+    )
+
+
+def feature_schema(sources: SourceSet) -> str:
+    """Stands for what the features mean, so that an adapter made for others is refused."""
+    return hashlib.sha256("\n".join(sources.feature_names).encode()).hexdigest()[:16]
+
+
+def learner_config(settings: Settings) -> LearnerConfig:
+    return LearnerConfig(seed=settings.learner.seed)
+
+
+def learning_config(settings: Settings) -> LearningConfig:
+    return LearningConfig(batch_units=settings.learner.batch_units)
+
+
+def bandit_config(settings: Settings) -> BanditConfig:
+    return BanditConfig(seed=settings.learner.seed)
+
+
+def recommend_config(settings: Settings) -> RecommendConfig:
+    serving = settings.serving
+    slots = tuple(slot for slot in (4, 8) if slot < serving.slate_size)
+    slate = SlateConfig(
+        k=serving.slate_size,
+        pool=max(50, serving.slate_size),
+        temperature=serving.temperature,
+        explore_slots=slots,
+    )
+    return RecommendConfig(slate=slate)
+
+
+def overload_config(settings: Settings) -> OverloadConfig:
+    return OverloadConfig(budget_ms=max(0.001, settings.serving.deep_budget_ms))
+
+
+def state_codec(settings: Settings) -> StateCodec:
+    return StateCodec(config=FoldConfig(session_gap_ms=settings.sources.session_gap_ms))
+
+
+def key_space(settings: Settings) -> KeySpace:
+    redis = settings.redis
+    return KeySpace(
+        prefix=redis.prefix,
+        partitions=settings.kafka.partitions,
+        state_ttl_s=redis.state_ttl_days * _DAY_S,
+        slate_ttl_s=redis.slate_ttl_days * _DAY_S,
+    )
+
+
+def redis_options(settings: Settings) -> RedisOptions:
+    redis = settings.redis
+    return RedisOptions(
+        url=redis.url,
+        username=redis.username,
+        password=None if redis.password is None else redis.password.get_secret_value(),
+        ssl_ca_certs=redis.ssl_ca_certs,
+        ssl_certfile=redis.ssl_certfile,
+        ssl_keyfile=redis.ssl_keyfile,
+        timeout_s=redis.socket_timeout_s,
+    )
+
+
+def stage_timer(metrics: Metrics) -> StageTimer:
+    def observe(stage: str, ms: float) -> None:
+        metrics.stage_ms.labels(stage=stage).observe(ms)
+
+    return observe

@@ -1,0 +1,107 @@
+"""The encoder agent's work: catalogue records become vectors that every recommender can search."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from events.clock import Clock
+from events.codec import Reject, decode_item
+from events.errors import BadEvent
+from events.item_vector import ItemVector, encode_item_vector
+from events.types import CatalogueItem, Tombstone
+from streams.decoding import dead_letter
+from streams.log_reader import LogRecord
+from streams.metrics import Metrics
+from streams.publisher import Record
+
+_AVAILABLE = frozenset({"in_stock", "preorder", "backorder"})
+
+
+class Encode(Protocol):
+    """Texts to unit vectors: (n,) strings to (n, D) float32, zeros for an empty text."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+
+
+class EncodingAgent:
+    """Encodes texts it has not seen lately; a price or stock change alone costs no encoding."""
+
+    def __init__(
+        self,
+        encoder: Encode,
+        *,
+        encoder_name: str,
+        vectors_topic: str,
+        dead_letters_topic: str,
+        metrics: Metrics,
+        clock: Clock,
+        remembered: int = 50_000,
+    ) -> None:
+        self._encoder = encoder
+        self._encoder_name = encoder_name
+        self._vectors_topic = vectors_topic
+        self._dead_letters_topic = dead_letters_topic
+        self._metrics = metrics
+        self._clock = clock
+        self._remembered = remembered
+        self._vectors: OrderedDict[str, bytes] = OrderedDict()  # text -> float16 bytes, latest use last
+
+    def process(self, records: Sequence[LogRecord]) -> list[Record]:
+        """What to publish for these catalogue records before acking them, in their order.
+
+        Of several records of one item in the batch only the last is published: it replaces the others.
+        """
+        letters: list[Record] = []
+        latest: dict[str, tuple[LogRecord, CatalogueItem | Tombstone]] = {}
+        for record in records:
+            self._metrics.events.labels(topic=record.topic).inc()
+            try:
+                item = decode_item(record.value, now_ms=self._clock.now_ms(), key=record.key)
+            except BadEvent as error:
+                self._metrics.dead_letters.labels(reason=error.reason).inc()
+                reject = Reject(0, error, record.value or b"")
+                letters.append(dead_letter(record, reject, topic=self._dead_letters_topic))
+                continue
+            latest.pop(item.item_id, None)
+            latest[item.item_id] = (record, item)
+        vectors = self._vectors_of([item for _, item in latest.values() if isinstance(item, CatalogueItem)])
+        return letters + [self._record(record, item, vectors) for record, item in latest.values()]
+
+    def _vectors_of(self, items: Sequence[CatalogueItem]) -> dict[str, bytes]:
+        """The vector of each item's text, by item id."""
+        texts = {item.item_id: item.text() for item in items}
+        known = self._vectors
+        unknown = list(dict.fromkeys(text for text in texts.values() if text and text not in known))
+        if unknown:
+            encoded = self._encoder.encode(unknown).astype("<f2")
+            for text, vector in zip(unknown, encoded, strict=True):
+                known[text] = vector.tobytes()
+        found = {}
+        for item_id, text in texts.items():
+            if text:
+                known.move_to_end(text)
+            found[item_id] = known[text] if text else b""
+        while len(known) > self._remembered:
+            known.popitem(last=False)
+        return found
+
+    def _record(self, record: LogRecord, item: CatalogueItem | Tombstone, vectors: dict[str, bytes]) -> Record:
+        key = item.item_id.encode()
+        if isinstance(item, Tombstone):
+            return Record(self._vectors_topic, key, None)
+        described = ItemVector(
+            item_id=item.item_id,
+            title=item.item_name,
+            vector=vectors[item.item_id],
+            encoder=self._encoder_name,
+            price=item.price or 0.0,
+            available=item.availability in _AVAILABLE,
+            category=item.item_category or "",
+            brand=item.item_brand or "",
+            consumable=bool(item.consumable),
+            first_ms=item.occurred_at or record.timestamp_ms,
+        )
+        return Record(self._vectors_topic, key, encode_item_vector(described))

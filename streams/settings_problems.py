@@ -1,0 +1,67 @@
+"""Says in words what is wrong with settings: the value received, where it came from, and what is allowed."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+
+_SECRET_WORDS = ("password", "secret")
+
+
+def validation_problems(error: ValidationError, *, origins: Mapping[str, str]) -> list[str]:
+    """One line for each thing pydantic refused; `origins` maps `group.field` to where its value came from."""
+    return [_problem(detail, origins=origins) for detail in error.errors(include_url=False)]
+
+
+def unknown_key(name: str, *, origin: str, known: Iterable[str]) -> str:
+    """One line for a setting that doesn't exist, with the known one that is spelt most like it."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"{name} ({origin}): no such setting{hint}"
+
+
+def masked_url(text: str) -> str:
+    """The text, without the password if it is a URL that has one.
+
+    >>> masked_url("redis://app:hunter2@cache:6379/0")
+    'redis://app:****@cache:6379/0'
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator or "@" not in rest:
+        return text
+    credentials, _, host = rest.rpartition("@")
+    return f"{scheme}://{credentials.split(':', 1)[0]}:****@{host}"
+
+
+def _problem(detail: Any, *, origins: Mapping[str, str]) -> str:
+    name = ".".join(str(part) for part in detail["loc"])
+    where = f" ({origins[name]})" if name in origins else ""
+    context = detail.get("ctx", {})
+    if detail["type"] == "value_error":  # raised by our own validators, which name the values themselves
+        return f"{name}: {context['error']}"
+    secret = any(word in name.rsplit(".", 1)[-1] for word in _SECRET_WORDS)
+    received = "a secret" if secret else masked_url(repr(detail["input"]))
+    return f"{name}{where}: received {received}; {_allowed(detail['type'], context, message=detail['msg'])}"
+
+
+def _allowed(kind: str, context: Mapping[str, Any], *, message: str) -> str:
+    match kind:
+        case "literal_error":
+            return f"allowed: {context['expected']}"
+        case "greater_than_equal":
+            return f"allowed: {context['ge']} or more"
+        case "greater_than":
+            return f"allowed: more than {context['gt']}"
+        case "less_than_equal":
+            return f"allowed: {context['le']} or less"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return "allowed: a whole number"
+        case "float_parsing" | "float_type":
+            return "allowed: a number"
+        case "bool_parsing" | "bool_type":
+            return "allowed: true or false"
+        case "string_pattern_mismatch":
+            return f"allowed: text that matches {context['pattern']}"
+        case _:
+            return message

@@ -1,0 +1,264 @@
+"""The composition root of the three workers: what each is made of, and how it starts and ends."""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import uvloop
+
+from events.clock import SystemClock
+from events.topics import USER_TOPICS, Topic
+from models.bandit import DiversityBandit
+from models.encoder import TextEncoder
+from models.learner import Learner
+from models.ranker import Ranker
+from models.slate_outcomes import SlateOutcomes
+from models.slate_records import OutcomesConfig
+from serving.learning import Learning
+from serving.overload import Overload
+from serving.recommender import Recommender
+from serving.redis_store import RedisStore
+from streams.agent import attach, crash_of, run
+from streams.backlog import Backlog
+from streams.building import (
+    bandit_config,
+    feature_schema,
+    item_index,
+    key_space,
+    learner_config,
+    learning_config,
+    overload_config,
+    ranker_config,
+    recommend_config,
+    redis_options,
+    source_set,
+    stage_timer,
+    state_codec,
+)
+from streams.encoding import EncodingAgent
+from streams.faust_app import AppConfig, make_app
+from streams.following import Following
+from streams.learning import LearningAgent, LearningAgentConfig
+from streams.log_reader import LogReader, LogRecord
+from streams.logs import get_logger
+from streams.metrics import Metrics
+from streams.publisher import Publisher, Record
+from streams.recommending import AgentConfig, RecommendingAgent
+from streams.serving_model import ServingModel
+from streams.settings import Settings
+from streams.topics import specs, topic_name
+from streams.warming import warm_up
+
+Role = Literal["recommender", "encoder", "learner"]
+log = get_logger("worker")
+_SWITCH_INTERVAL_S = 0.0005  # a click never waits longer than this for a reader thread's Python
+
+
+def run_worker(settings: Settings, *, role: Role) -> None:
+    """Run one worker until it is told to stop; SystemExit above 0 when it crashed, to be started again."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    uvloop.install()
+    metrics = Metrics(role=role)
+    observability = settings.observability
+    port = metrics.serve(host=observability.metrics_host, port=observability.metrics_port)
+    if role != "encoder":
+        warm_up()
+    log.info("%s: metrics on http://%s:%d/metrics", role, observability.metrics_host, port)
+    start: dict[Role, Callable[[Settings, Metrics], None]] = {
+        "recommender": run_recommender,
+        "encoder": run_encoder,
+        "learner": run_learner,
+    }
+    try:
+        start[role](settings, metrics)
+    finally:
+        metrics.close()
+
+
+def run_encoder(settings: Settings, metrics: Metrics) -> None:
+    """Catalogue records in, item vectors out."""
+    kafka, learner = settings.kafka, settings.learner
+    agent = EncodingAgent(
+        TextEncoder(learner.encoder, device=learner.device, threads=learner.threads),
+        encoder_name=learner.encoder,
+        vectors_topic=topic_name(Topic.ITEM_VECTORS, kafka=kafka),
+        dead_letters_topic=topic_name(Topic.DEAD_LETTERS, kafka=kafka),
+        metrics=metrics,
+        clock=SystemClock(),
+    )
+
+    async def step(records: list[LogRecord]) -> list[Record]:
+        return agent.process(records)
+
+    app = make_app(app_config(settings, role="encoder"))
+    with Publisher(kafka.confluent()) as publisher:
+        attach(
+            app,
+            topics=[topic_name(Topic.ITEMS, kafka=kafka)],
+            batch_max=128,
+            within_s=0.01,
+            step=step,
+            publisher=publisher,
+        )
+        run(app)
+
+
+def run_learner(settings: Settings, metrics: Metrics) -> None:
+    """Everything that happens in, adapters out."""
+    kafka = settings.kafka
+    index = item_index(settings)
+    sources = source_set(settings, index=index)
+    learner = Learner(
+        ranker_config(settings),
+        learner_config(settings),
+        n_features=len(sources.feature_names),
+        dim=index.dim,
+        schema=feature_schema(sources),
+    )
+    bandit = DiversityBandit(bandit_config(settings))
+    recommender = Recommender(
+        recommend_config(settings), sources=sources, ranker=learner.ranker, bandit=bandit
+    )
+    topics = topics_read(settings, *USER_TOPICS, Topic.RECOMMENDATIONS, Topic.ITEM_VECTORS)
+    agent = LearningAgent(
+        LearningAgentConfig(
+            topics=topics,
+            adapters_topic=topic_name(Topic.ADAPTERS, kafka=kafka),
+            folder=Path(settings.learner.snapshot_dir),
+            publish_every=settings.learner.publish_every_batches,
+            snapshot_every=settings.learner.snapshot_every_batches,
+            snapshots_kept=settings.learner.snapshots_kept,
+        ),
+        learning=Learning(
+            learning_config(settings), recommender=recommender, learner=learner, codec=state_codec(settings)
+        ),
+        following=Following(
+            sources=sources,
+            index=index,
+            apply_adapter=_refuse_adapter,
+            topics=topics,
+            encoder_name=settings.learner.encoder,
+            out_of_stock=settings.serving.out_of_stock,
+            metrics=metrics,
+            clock=SystemClock(),
+        ),
+        bandit=bandit,
+        outcomes=SlateOutcomes(OutcomesConfig(window_ms=settings.learner.impression_window_minutes * 60_000)),
+        metrics=metrics,
+        clock=SystemClock(),
+    )
+
+    async def step(records: list[LogRecord]) -> list[Record]:
+        return agent.process(records)
+
+    app = make_app(app_config(settings, role="learner"), start_offsets=agent.offsets)
+    with Publisher(kafka.confluent()) as publisher:
+        attach(app, topics=list(topics), batch_max=64, within_s=0.02, step=step, publisher=publisher)
+        run(app)
+
+
+def run_recommender(settings: Settings, metrics: Metrics) -> None:
+    """Shoppers' events in, slates out; whole topics followed beside it."""
+    kafka, serving = settings.kafka, settings.serving
+    index = item_index(settings)
+    sources = source_set(settings, index=index)
+    ranker = Ranker(
+        ranker_config(settings),
+        n_features=len(sources.feature_names),
+        dim=index.dim,
+        schema=feature_schema(sources),
+    )
+    recommender = Recommender(
+        recommend_config(settings),
+        sources=sources,
+        ranker=ranker,
+        bandit=DiversityBandit(bandit_config(settings)),
+        timer=stage_timer(metrics),
+    )
+    model = ServingModel(recommender, index=index)
+    followed = topics_read(settings, *USER_TOPICS, Topic.ITEM_VECTORS, Topic.ADAPTERS)
+    following = Following(
+        sources=sources,
+        index=index,
+        apply_adapter=model.apply,
+        topics=followed,
+        encoder_name=settings.learner.encoder,
+        out_of_stock=serving.out_of_stock,
+        metrics=metrics,
+        clock=SystemClock(),
+    )
+    events = topics_read(settings, *USER_TOPICS)
+    agent = RecommendingAgent(
+        AgentConfig(
+            topics=events,
+            recommendations_topic=topic_name(Topic.RECOMMENDATIONS, kafka=kafka),
+            dead_letters_topic=topic_name(Topic.DEAD_LETTERS, kafka=kafka),
+            deep=serving.deep_budget_ms > 0,
+        ),
+        store=RedisStore(redis_options(settings), keys=key_space(settings)),
+        codec=state_codec(settings),
+        model=model,
+        lock=following.lock,
+        overload=Overload(overload_config(settings)),
+        metrics=metrics,
+        clock=SystemClock(),
+    )
+    app = make_app(app_config(settings, role="recommender"))
+    reader = LogReader(
+        kafka.confluent(),
+        partitions={name: specs(kafka)[topic].partitions for name, topic in followed.items()},
+        handle=following.handle,
+        idle=following.idle,
+        failed=crash_of(app),
+        fetch_wait_ms=fetch_wait_ms(settings) or 100,
+    )
+    backlog = Backlog(app, reader=reader, topics=events, behind_events=serving.behind_events, metrics=metrics)
+
+    async def step(records: list[LogRecord]) -> list[Record]:
+        return await agent.process(records, behind=backlog.behind(records))
+
+    with Publisher(kafka.confluent()) as publisher:
+        attach(
+            app,
+            topics=list(events),
+            batch_max=serving.batch_max,
+            within_s=serving.batch_within_ms / 1000,
+            step=step,
+            publisher=publisher,
+        )
+        backlog.attach(catch_up=agent.catch_up, publisher=publisher)
+        reader.start()
+        try:
+            run(app)
+        finally:
+            reader.stop()
+
+
+def _refuse_adapter(_record: LogRecord) -> int:
+    raise TypeError("the learner makes adapters and reads none")
+
+
+def topics_read(settings: Settings, *topics: Topic) -> dict[str, Topic]:
+    """Full topic name -> what it carries."""
+    return {topic_name(topic, kafka=settings.kafka): topic for topic in topics}
+
+
+def fetch_wait_ms(settings: Settings) -> int | None:
+    """How long the broker may hold a fetch; None leaves it to the client."""
+    return settings.kafka.fetch_wait_ms
+
+
+def app_config(settings: Settings, *, role: Role) -> AppConfig:
+    kafka = settings.kafka
+    return AppConfig(
+        group=f"{kafka.topic_prefix}headwater-{role}",
+        bootstrap_servers=kafka.bootstrap_servers,
+        data_dir=Path(tempfile.gettempdir()) / "headwater-faust",
+        session_timeout_s=kafka.session_timeout_s,
+        heartbeat_s=kafka.heartbeat_s,
+        fetch_wait_ms=fetch_wait_ms(settings) or 500,
+        commit_interval_s=kafka.commit_interval_s,
+        credentials=kafka.faust_credentials(),
+    )

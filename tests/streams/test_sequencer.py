@@ -1,0 +1,98 @@
+"""The order of many partitions is chosen once, written down, and repeated after a restart."""
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.errors import JournalError
+from streams.log_reader import LogRecord
+from streams.sequencer import Journal, Run, Sequencer
+
+
+def log_of(lengths: list[int]) -> dict[tuple[str, int], list[LogRecord]]:
+    """One partition per length, offsets from 0."""
+    return {
+        ("clicks", partition): [
+            LogRecord("clicks", partition, offset, offset, b"k", b"v") for offset in range(length)
+        ]
+        for partition, length in enumerate(lengths)
+    }
+
+
+def interleave(log: dict[tuple[str, int], list[LogRecord]], seed: int) -> list[LogRecord]:
+    """All records, each partition in order, the partitions mixed by chance."""
+    chance = random.Random(seed)
+    left = {key: list(records) for key, records in log.items() if records}
+    mixed = []
+    while left:
+        key = chance.choice(sorted(left))
+        mixed.append(left[key].pop(0))
+        if not left[key]:
+            del left[key]
+    return mixed
+
+
+def run(sequencer: Sequencer, arrivals: list[LogRecord], cut_every: int) -> list[LogRecord]:
+    taken: list[LogRecord] = []
+    for record in arrivals:
+        sequencer.offer(record)
+        for ready in sequencer.ready():
+            taken.append(ready)
+            if len(taken) % cut_every == 0:
+                sequencer.cut()
+    return taken
+
+
+@given(
+    lengths=st.lists(st.integers(0, 12), min_size=1, max_size=4),
+    seeds=st.tuples(st.integers(0, 99), st.integers(0, 99)),
+    cut_every=st.integers(1, 7),
+)
+def test_restart_repeats_the_order_up_to_the_last_cut(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seeds: tuple[int, int], cut_every: int
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    log = log_of(lengths)
+    first = run(Sequencer(Journal(path)), interleave(log, seeds[0]), cut_every)
+    second = run(Sequencer(Journal(path)), interleave(log, seeds[1]), cut_every)
+    kept = len(first) - len(first) % cut_every
+    assert second[:kept] == first[:kept]
+    assert sorted(second) == sorted(first)
+
+
+def test_snapshotted_journal_is_empty(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j")
+    journal.append([Run("clicks", 0, 3)])
+    Sequencer(journal).snapshotted()
+    assert journal.read() == []
+
+
+def test_line_cut_short_by_a_crash_is_left_out_and_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    journal = Journal(path)
+    journal.append([Run("clicks", 0, 3)])
+    path.write_bytes(path.read_bytes() + b'[["clicks",1')
+    assert journal.read() == [Run("clicks", 0, 3)]
+    journal.append([Run("clicks", 1, 5)])
+    assert journal.read() == [Run("clicks", 0, 3), Run("clicks", 1, 5)]
+
+
+def test_damage_in_the_middle_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    path.write_bytes(b'[["clicks"\n[["clicks",0,3]]\n')
+    with pytest.raises(JournalError, match="line 1"):
+        Journal(path).read()
+
+
+def test_run_whose_end_was_compacted_away_does_not_stall(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    Journal(path).append([Run("item-vectors", 0, 4), Run("clicks", 0, 0)])
+    sequencer = Sequencer(Journal(path))
+    sequencer.offer(LogRecord("clicks", 0, 0, 0, b"", b""))
+    assert list(sequencer.ready()) == []
+    sequencer.offer(LogRecord("item-vectors", 0, 7, 0, b"", b""))
+    assert [(record.topic, record.offset) for record in sequencer.ready()] == [("clicks", 0), ("item-vectors", 7)]
+    assert not sequencer.replaying

@@ -1,0 +1,204 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from index.sources.base import Limits
+from streams.errors import SettingsError
+from streams.settings import KafkaSettings, RedisSettings, Settings, SourcesSettings, load
+from streams.settings_example import example
+
+ROOT = Path(__file__).parents[2]
+
+
+def _toml(folder: Path, text: str) -> Path:
+    path = folder / "headwater.toml"
+    path.write_text(text)
+    return path
+
+
+def test_without_file_and_environment_everything_is_at_its_default(tmp_path: Path) -> None:
+    assert load({}, folder=tmp_path) == Settings()
+
+
+def test_environment_wins_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+    _toml(tmp_path, "[kafka]\npartitions = 3\nreplication_factor = 2\n[serving]\nrepeat = false\n")
+    settings = load({"KAFKA_PARTITIONS": "5"}, folder=tmp_path)
+    assert settings.kafka.partitions == 5
+    assert settings.kafka.replication_factor == 2
+    assert settings.serving.repeat is False
+    assert settings.serving.slate_size == Settings().serving.slate_size
+
+
+def test_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
+    _toml(tmp_path, '[redis]\nurl = "redis://cache:6379/0"\n')
+    assert load({"REDIS_URL": ""}, folder=tmp_path).redis.url == "redis://cache:6379/0"
+
+
+def test_headwater_config_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "other.toml"
+    path.write_text("[learner]\nseed = 11\n")
+    assert load({"HEADWATER_CONFIG": str(path)}, folder=tmp_path).learner.seed == 11
+
+
+def test_missing_config_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no file at .*nowhere\.toml"):
+        load({"HEADWATER_CONFIG": str(tmp_path / "nowhere.toml")})
+
+
+def test_broken_toml_is_refused_with_its_place(tmp_path: Path) -> None:
+    _toml(tmp_path, "[kafka\n")
+    with pytest.raises(SettingsError, match="line 1"):
+        load({}, folder=tmp_path)
+
+
+def test_setting_outside_a_group_is_refused(tmp_path: Path) -> None:
+    _toml(tmp_path, "partitions = 3\n")
+    with pytest.raises(SettingsError, match=r"partitions outside any group.*\[kafka\]"):
+        load({}, folder=tmp_path)
+
+
+def test_every_problem_is_reported_with_received_and_allowed_values(tmp_path: Path) -> None:
+    path = _toml(tmp_path, '[learner]\ndevice = "tpu"\n[serving]\nslate_size = 0\n')
+    with pytest.raises(SettingsError) as caught:
+        load({"KAFKA_PARTITIONS": "many"}, folder=tmp_path)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "wrong settings:"
+    assert sorted(lines[1:]) == [
+        "  kafka.partitions (environment variable KAFKA_PARTITIONS): received 'many'; "
+        "allowed: a whole number",
+        f"  learner.device (in {path}): received 'tpu'; allowed: 'auto', 'cpu' or 'cuda'",
+        f"  serving.slate_size (in {path}): received 0; allowed: 1 or more",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("[kafka]\npartitons = 3\n", "did you mean kafka.partitions"),
+        ("[kafak]\npartitions = 3\n", "did you mean kafka"),
+    ],
+)
+def test_unknown_key_of_the_file_is_refused_with_the_closest_known(
+    tmp_path: Path, text: str, hint: str
+) -> None:
+    _toml(tmp_path, text)
+    with pytest.raises(SettingsError, match=hint):
+        load({}, folder=tmp_path)
+
+
+def test_unknown_headwater_variable_is_refused_with_the_closest_known() -> None:
+    with pytest.raises(SettingsError, match="did you mean HEADWATER_SERVING_SLATE_SIZE"):
+        load({"HEADWATER_SERVIN_SLATE_SIZE": "4"})
+
+
+def test_variables_of_other_programs_are_left_alone(tmp_path: Path) -> None:
+    assert load({"KAFKA_HEAP_OPTS": "-Xmx1g", "REDIS_PORT": "tcp://x:1"}, folder=tmp_path) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"KAFKA_HEARTBEAT_S": "5"}, "at most a third of session_timeout_s"),
+        ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "needs sasl_mechanism, sasl_username, sasl_password"),
+        ({"KAFKA_SASL_MECHANISM": "PLAIN"}, "use SASL_SSL or SASL_PLAINTEXT"),
+        ({"KAFKA_SSL_KEYFILE": "key.pem"}, "without ssl_certfile"),
+        ({"KAFKA_TOPIC_PREFIX": "a b"}, "kafka.topic_prefix"),
+        ({"REDIS_URL": "http://cache"}, "redis.url"),
+        (
+            {"HEADWATER_SERVING_SLATE_SIZE": "20", "HEADWATER_SERVING_CANDIDATES": "10"},
+            "at most candidates, 10",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(variables: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load(variables)
+
+
+SECRETS = {
+    "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+    "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+    "KAFKA_SASL_USERNAME": "app",
+    "KAFKA_SASL_PASSWORD": "hunter2",
+    "KAFKA_SSL_KEY_PASSWORD": "hunter2",
+    "REDIS_PASSWORD": "hunter2",
+    "REDIS_URL": "rediss://app:hunter2@cache:6379/0",
+    "KAFKA_BOOTSTRAP_SERVERS": "a:9092,b:9092",
+}
+
+
+def test_secrets_never_show() -> None:
+    settings = load(SECRETS)
+    assert "hunter2" not in settings.describe()
+    assert "rediss://app:****@cache:6379/0" in settings.describe()
+    assert "hunter2" not in repr(settings.kafka)
+
+
+def test_wrong_url_is_reported_without_its_password() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({"REDIS_URL": "http://app:hunter2@cache"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_environment_gives_a_child_the_same_settings_whatever_its_file_says(tmp_path: Path) -> None:
+    settings = load(SECRETS).updated(serving={"repeat": False}, kafka={"partitions": 3, "fetch_wait_ms": 20})
+    _toml(tmp_path, "[kafka]\npartitions = 16\n[serving]\nrepeat = true\n")
+    assert load(settings.environment(), folder=tmp_path) == settings
+
+
+def test_updated_settings_are_validated() -> None:
+    assert Settings().updated(kafka={"partitions": 3}).kafka.partitions == 3
+    with pytest.raises(SettingsError, match="allowed: 1 or more"):
+        Settings().updated(kafka={"partitions": 0})
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().kafka.partitions = 3
+
+
+def test_making_settings_never_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA", '{"partitions": 3}')
+    assert Settings().kafka.partitions == KafkaSettings().partitions
+
+
+def test_sources_settings_mirror_the_limits_of_the_sources() -> None:
+    assert SourcesSettings().limits() == Limits()
+    assert set(SourcesSettings.model_fields) == set(Limits.__slots__)
+
+
+def test_example_file_is_the_defaults_with_every_setting(tmp_path: Path) -> None:
+    text = (ROOT / "headwater.toml.example").read_text()
+    assert text == example(), "write headwater.toml.example again from streams.settings_example.example()"
+    assert load({}, config=ROOT / "headwater.toml.example", folder=tmp_path) == Settings()
+    for group in Settings.model_fields:
+        for field in type(getattr(Settings(), group)).model_fields:
+            assert f"\n{field} = " in text or f"\n# {field} =" in text
+
+
+def test_client_options_carry_security_in_each_librarys_words() -> None:
+    kafka = load(SECRETS).kafka
+    plain: dict[str, Any] = kafka.kafka_python()
+    assert plain["bootstrap_servers"] == ["a:9092", "b:9092"]
+    assert plain["sasl_plain_password"] == "hunter2"
+    assert kafka.confluent()["sasl.password"] == "hunter2"
+    assert kafka.confluent()["security.protocol"] == "SASL_SSL"
+    assert "ssl.ca.location" not in kafka.confluent()
+    assert kafka.aiokafka()["ssl_context"].check_hostname
+    assert kafka.faust_broker() == "kafka://a:9092;kafka://b:9092"
+    credentials: Any = kafka.faust_credentials()
+    assert (credentials.mechanism.value, credentials.password) == ("SCRAM-SHA-512", "hunter2")
+
+
+def test_plaintext_client_options_carry_no_security() -> None:
+    kafka = KafkaSettings(bootstrap_servers="a:9092")
+    assert not any("sasl" in name or "ssl" in name for name in [*kafka.kafka_python(), *kafka.confluent()])
+    assert kafka.faust_credentials() is None
+
+
+def test_embedded_servers_are_used_where_none_is_named() -> None:
+    assert KafkaSettings().embedded
+    assert RedisSettings().embedded
+    assert not KafkaSettings(bootstrap_servers="a:9092").embedded
+    assert not RedisSettings(url="redis://a").embedded
