@@ -70,12 +70,6 @@ class LatencyLog:
         """Of the `last` answers, for a progress line."""
         return Percentiles.of(np.array(self._latency[-last:], dtype=np.int64) / _NS_PER_MS)
 
-    def due_from(self, from_ns: int) -> tuple[int, float]:
-        """How many awaited events were due from `from_ns` on, and over how many seconds."""
-        due = _view(self._due)
-        due = due[due >= from_ns]
-        return len(due), float(due.max() - from_ns) / _NS_PER_S if len(due) else 0.0
-
     def timeline(self) -> list[Second]:
         """A line for each second in which an awaited event was due."""
         due = _view(self._due) // _NS_PER_S

@@ -9,6 +9,7 @@ from typing import Any
 import faust
 
 from streams.log_reader import LogRecord
+from streams.metrics import Metrics
 from streams.publisher import Publisher, Record
 
 Step = Callable[[list[LogRecord]], Awaitable[list[Record]]]
@@ -57,6 +58,15 @@ def attach(
             await delivery.deliver(await step([log_record(event.message) for event in events]), events)
 
     app.agent(app.topic(*topics, key_type=bytes, value_type=bytes), name="headwater")(take)
+
+
+def ready_when_assigned(app: faust.App, metrics: Metrics) -> None:
+    """Show the worker as ready once it has partitions."""
+
+    async def assigned(_app: Any, assigned: Any, **_: Any) -> None:
+        metrics.ready.set(bool(assigned))
+
+    app.on_partitions_assigned.connect(assigned, weak=False)
 
 
 def log_record(message: Any) -> LogRecord:

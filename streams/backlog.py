@@ -68,6 +68,7 @@ class Backlog:
             self._waiting |= partitions - self._assigned  # a worker before this one may have left some waiting
             self._waiting &= partitions
             self._assigned = partitions
+            self._metrics.ready.set(bool(partitions) and self._reader.caught_up.is_set())
             if not self._waiting or self.behind(()):
                 return
             partition = min(self._waiting)

@@ -2,7 +2,8 @@
 
 Run as a script, before anything else is imported, so that it costs a few milliseconds. MODE `signal` (Linux)
 asks the kernel for SIGKILL at the parent's death and then execs ARGV in place. MODE `watch` (anywhere else)
-stays as ARGV's parent, passes SIGTERM and SIGINT on to it, and kills it once its own parent is gone.
+stays as ARGV's parent and kills it once its own parent is gone. Signals are sent to the process group of
+both (streams.processes does), so the watcher passes none on: the program would get them twice.
 """
 
 import os
@@ -41,9 +42,12 @@ def _become(argv: list[str], *, parent: int) -> int:
 
 
 def _watch(argv: list[str], *, parent: int) -> int:
+    early: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):  # caught, not ignored: that would pass on to the program
+        signal.signal(number, lambda received, _frame: early.append(received))
     child = subprocess.Popen(argv)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _frame: child.send_signal(received))
+    if early:  # it came before there was a program to get it
+        child.send_signal(early[-1])
     while True:
         try:
             code = child.wait(timeout=PARENT_CHECK_S)

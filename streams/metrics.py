@@ -68,6 +68,11 @@ class Metrics:
         self._make_serving()
         self._make_log_position()
         self._make_learning()
+        self.ready = Gauge(
+            "headwater_ready",
+            "1 once the worker has its partitions and has read what it must know",
+            registry=self.registry,
+        )
         self._info = Gauge(
             "headwater_worker_info", "1, with the worker's role", ["role"], registry=self.registry
         )

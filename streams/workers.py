@@ -20,7 +20,7 @@ from serving.learning import Learning
 from serving.overload import Overload
 from serving.recommender import Recommender
 from serving.redis_store import RedisStore
-from streams.agent import attach, crash_of, run
+from streams.agent import attach, crash_of, ready_when_assigned, run
 from streams.backlog import Backlog
 from streams.building import (
     bandit_config,
@@ -102,6 +102,7 @@ def run_encoder(settings: Settings, metrics: Metrics) -> None:
             step=step,
             publisher=publisher,
         )
+        ready_when_assigned(app, metrics)
         run(app)
 
 
@@ -156,6 +157,7 @@ def run_learner(settings: Settings, metrics: Metrics) -> None:
     app = make_app(app_config(settings, role="learner"), start_offsets=agent.offsets)
     with Publisher(kafka.confluent()) as publisher:
         attach(app, topics=list(topics), batch_max=64, within_s=0.02, step=step, publisher=publisher)
+        ready_when_assigned(app, metrics)
         run(app)
 
 

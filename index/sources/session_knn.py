@@ -18,13 +18,16 @@ from index.sources.traces import Traces
 class SessionKnnConfig:
     """The weights of STAN, and how much work a query may be."""
 
-    neighbours: int = 100  # sessions that vote
+    sessions_per_item: int = 32  # of the last K sessions of an item, the latest so many are looked at
+    neighbours: int = 50  # sessions that vote
     age_decay_ms: float = 90 * 86_400_000.0  # a session of age a weighs exp(-a / age_decay_ms)
     place_decay: float = 2.0  # places: an item d places from the shared one weighs exp(-d / place_decay)
-    lookback: Lookback = field(default_factory=lambda: Lookback(items=12, session_decay=1.5))
+    lookback: Lookback = field(
+        default_factory=lambda: Lookback(items=20, session_decay=1.5, history_weight=0.02)
+    )
 
     def __post_init__(self) -> None:
-        for name in ("neighbours", "age_decay_ms", "place_decay"):
+        for name in ("sessions_per_item", "neighbours", "age_decay_ms", "place_decay"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"SessionKnnConfig.{name} is {getattr(self, name)}; it must be above 0")
 
@@ -37,7 +40,7 @@ class SessionKnn:
     their recency in the query, over the root of its length, times the decay of its age. The most alike vote
     for their items by the distance to the most recent shared item.
 
-    Looks at the last K sessions of each query item; never proposes the item just touched, nor learns from the
+    Looks at the latest sessions of each query item; never proposes the item just touched, nor learns from the
     user's current session. Holds no state of its own: it reads what `Traces` placed.
     """
 
@@ -78,6 +81,7 @@ class SessionKnn:
             self.config.lookback.session_weights(),
             self.config.lookback.history_weights(),
             self.config.lookback.history_weight,
+            self.config.sessions_per_item,
             self.config.age_decay_ms,
             self._length_weights,
             self._place_weights,
@@ -124,6 +128,7 @@ def _propose(
     session_weights: NDArray[np.float64],
     history_weights: NDArray[np.float64],
     history_weight: float,
+    sessions_per_item: int,
     age_decay_ms: float,
     length_weights: NDArray[np.float64],
     place_weights: NDArray[np.float64],
@@ -159,9 +164,10 @@ def _propose(
         alike = 0
         for place in range(size):
             item = asked[place]
-            for at in range(min(item_session_count[item], ring)):
-                row = session_row(item_sessions[item, at], last_serial[0], sessions)
-                if row in (0, own):
+            newest = item_session_count[item] - 1
+            for back in range(min(item_session_count[item], ring, sessions_per_item)):
+                row = session_row(item_sessions[item, (newest - back) % ring], last_serial[0], sessions)
+                if row <= 0 or row == own:
                     continue
                 if likeness[row] == 0:
                     shared_item[row] = item
@@ -180,23 +186,23 @@ def _propose(
         for at in range(voting):
             row = voters[at]
             kept = min(session_count[row], length)
-            newest = session_count[row] - 1
-            back = 0
-            while session_items[row, (newest - back) % length] != shared_item[row]:
+            newest = (session_count[row] - 1) % length
+            back, slot = 0, newest
+            while back < kept and session_items[row, slot] != shared_item[row]:
                 back += 1
-                if back == kept:
-                    break
+                slot = slot - 1 if slot > 0 else length - 1
             if back == kept:
                 continue  # so long a session that its ring has forgotten the shared item
-            shared_ms = session_times[row, (newest - back) % length]
+            shared_ms = session_times[row, slot]
+            slot = newest
             for other in range(kept):
-                slot = (newest - other) % length
                 item = session_items[row, slot]
                 if item > 0:
-                    apart = (
-                        1 if session_times[row, slot] == shared_ms and other != back else abs(other - back)
-                    )
+                    apart = abs(other - back)
+                    if apart > 1 and session_times[row, slot] == shared_ms:
+                        apart = 1
                     count = add_to(totals, touched_items, count, item, votes[at] * place_weights[apart])
+                slot = slot - 1 if slot > 0 else length - 1
         if from_session > 0:
             totals[asked[0]] = 0
         best_of(touched_items, count, totals, out_rows[b], out_scores[b])

@@ -208,8 +208,11 @@ def _propose(
 ) -> None:
     start, weights = np.empty(len(session_weights), np.int32), np.empty(len(session_weights), np.float64)
     for b in range(len(query_users)):
-        count = _meet(query_users[b], session[b], history[b], session_weights, history_weights, history_weight, item_users, item_user_count, user_count,
-                      user_items.shape[1], max_users, similar, counted_for, met, seen, start, weights)  # fmt: skip
+        count = _meet(
+            query_users[b], session[b], history[b], session_weights, history_weights, history_weight, item_users,
+            item_user_count, user_count, user_items.shape[1], max_users, similar, counted_for, met, seen, start,
+            weights,
+        )  # fmt: skip
         best_of(met, count, similar, nearest, nearness)
         clear(similar, met, count)
         _gather(nearest, nearness, user_items, user_count, max_items, totals, given_by, touched, ids[b],

@@ -42,8 +42,3 @@ def test_the_timeline_counts_what_was_due_in_each_second_and_what_of_it_was_answ
         Second(0, 3, 2, 1_255.0, 2_475.1),
         Second(2, 1, 1, 30.0, 30.0),
     ]
-
-
-def test_due_from_counts_events_and_seconds() -> None:
-    assert log((0, 1), (1_000, 1), (3_000, None)).due_from(1 * S) == (2, 2.0)
-    assert log((0, 1)).due_from(1 * S) == (0, 0.0)

@@ -12,7 +12,7 @@ from events.codec import decode, decode_item
 from events.ids import ItemId, UserId, partition_of
 from events.topics import Topic
 from events.types import AnyUserEvent, CatalogueItem, Item, Purchase, ViewItem, ViewItemList
-from load.errors import BadLoadConfig, BrokerTrouble
+from load.errors import BadLoadConfig, BadStream, BrokerTrouble
 from load.faults import Faults
 from load.replay import replay_events, run_replay
 from load.replay_config import ReplayConfig
@@ -204,6 +204,24 @@ def test_skip_limit_duration_and_stop_end_the_sending(shop: KafkaSettings, tmp_p
     stop.set()
     none = run_replay(config(shop, **quiet), bootstrap=shop.bootstrap_servers, stop=stop)
     assert none.counts.sent == 0
+
+
+def test_an_interrupt_ends_the_sending_and_what_was_sent_is_still_settled(shop: KafkaSettings) -> None:
+    def interrupted() -> Iterator[AnyUserEvent]:
+        yield from views(30)
+        raise KeyboardInterrupt
+
+    with answering(shop):
+        report = replay(shop, interrupted())
+    assert report.interrupted
+    assert (report.counts.sent, report.counts.answered) == (30, 30)
+
+
+def test_a_stream_that_breaks_ends_the_run_with_its_error(shop: KafkaSettings, tmp_path: Path) -> None:
+    stream = tmp_path / "events.jsonl"
+    stream.write_bytes(b"{")
+    with pytest.raises(BadStream, match=r"events\.jsonl:1"):
+        run_replay(config(shop, path=stream), bootstrap=shop.bootstrap_servers)
 
 
 def test_flat_out_loses_nothing(shop: KafkaSettings) -> None:

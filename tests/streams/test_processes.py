@@ -61,19 +61,31 @@ def test_return_code_and_output_are_the_programs(tmp_path: Path, watch: bool) ->
 
 @pytest.mark.parametrize("watch", [False, True], ids=["kernel signal", "watching process"])
 def test_stop_lets_the_child_finish(tmp_path: Path, watch: bool) -> None:
-    log = tmp_path / "child.log"
     program = (
-        "import signal, sys\n"
-        "def finish(*_): print('finished', flush=True); sys.exit(0)\n"
-        "signal.signal(signal.SIGTERM, finish)\n"
+        "import signal\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
         "print('ready', flush=True)\n"
-        "while True: signal.pause()\n"
+        "signal.sigwait([signal.SIGTERM])\n"
+        "print('finished', flush=True)\n"
     )
-    child = spawn([sys.executable, "-c", program], name="child", log_file=log, watch=watch)
+    child = spawn([sys.executable, "-c", program], name="child", log_file=tmp_path / "child.log", watch=watch)
     child.wait_until(lambda: "ready" in child.log_tail(), timeout_s=20, what="ready line")
-    child.terminate()
-    assert child.wait(timeout_s=20) is not None
+    assert child.stop(timeout_s=20) == 0
     assert child.log_tail().splitlines() == ["ready", "finished"]
+
+
+def test_watcher_passes_no_signal_on_to_a_program_that_gets_it_with_the_group(tmp_path: Path) -> None:
+    program = (
+        "import signal\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+        "print('ready', flush=True)\n"
+        "print('told again' if signal.sigtimedwait([signal.SIGTERM], 0.5) else 'not told', flush=True)\n"
+    )
+    child = spawn([sys.executable, "-c", program], name="child", log_file=tmp_path / "child.log", watch=True)
+    child.wait_until(lambda: "ready" in child.log_tail(), timeout_s=20, what="ready line")
+    os.kill(child.pid, signal.SIGTERM)  # the watcher alone
+    assert child.wait(timeout_s=20) == 0
+    assert child.log_tail().splitlines() == ["ready", "not told"]
 
 
 def test_stop_kills_a_child_that_does_not_listen(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class Row:
     session_id: int
 
 
-def logs(max_size: int = 60) -> st.SearchStrategy[list[Row]]:
+def logs(min_size: int = 0, max_size: int = 60) -> st.SearchStrategy[list[Row]]:
     """Logs of 4 users and 8 items; times mostly rise, sometimes stand still, jump or fall back."""
     step = st.sampled_from([0, 0, 7, 300, 300, 900, 2000, -40, -5000])
     cell = st.tuples(
@@ -62,7 +62,7 @@ def logs(max_size: int = 60) -> st.SearchStrategy[list[Row]]:
             rows.append(Row(user, item, kind, now, session_id))
         return rows
 
-    return st.lists(cell, max_size=max_size).map(with_times)
+    return st.lists(cell, min_size=min_size, max_size=max_size).map(with_times)
 
 
 def place(traces: Traces, rows: Sequence[Row]) -> Iterator[LearnBatch]:

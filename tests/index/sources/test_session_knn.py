@@ -56,7 +56,7 @@ def plain_votes(plain: PlainTraces, config: SessionKnnConfig, *, user: int, now_
 
 
 @settings(max_examples=150, deadline=None)
-@given(log=logs(), limits=st.sampled_from([SMALL, ROOMY]), history_weight=st.sampled_from([0.0, 0.4]))
+@given(log=logs(20), limits=st.sampled_from([SMALL, ROOMY]), history_weight=st.sampled_from([0.0, 0.4]))
 def test_votes_agree_with_plain_python(log: list[Row], limits: Limits, history_weight: float) -> None:
     config = replace(CONFIG, lookback=replace(LOOKBACK, history_weight=history_weight))
     traces, plain = Traces(limits), PlainTraces(limits)
@@ -119,6 +119,18 @@ def test_a_session_that_comes_back_to_an_item_after_others_counts_once() -> None
     assert traces.item_session_count[1] == 4
     rows, scores = source.propose(plain.query([3], 600))
     assert_proposes(rows[0], scores[0], expected=plain_votes(plain, CONFIG, user=3, now_ms=600))
+
+
+def test_only_the_latest_sessions_of_an_item_are_looked_at() -> None:
+    config = replace(CONFIG, sessions_per_item=2)
+    traces, plain = Traces(ROOMY), PlainTraces(ROOMY)
+    source = SessionKnn(ROOMY, traces, n=4, config=config)
+    log = [row for n in (1, 2, 3) for row in visit(n, 1, 1 + n, start_ms=100 * n)] + visit(4, 1, start_ms=500)
+    list(place(traces, log))
+    for row in log:
+        plain.add(row)
+    # The fourth user's own session is one of the two.
+    assert source.propose(plain.query([4], 600))[0][0].tolist() == [4, 0, 0, 0]
 
 
 def test_an_unknown_user_without_items_gets_nothing() -> None:
