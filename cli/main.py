@@ -1,28 +1,51 @@
-"""The command `headwater`."""
+"""The command `headwater`: one typed command line for everything an operator does."""
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="A streaming online-learning recommender.")
+from cli import dead_letters, load_commands, operations
+from cli.context import Context, fail_clearly
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Headwater: a click on Kafka becomes a fresh recommendation.
+
+    Settings come from the environment (KAFKA_BOOTSTRAP_SERVERS, REDIS_URL, HEADWATER_…) and from headwater.toml;
+    headwater.toml.example lists them all. Without a broker or Redis configured, `demo` and `up` start embedded
+    ones.""",
+)
+app.command("demo")(operations.demo)
+app.command("up")(operations.up)
+app.command("worker")(operations.worker)
+app.command("replay")(load_commands.replay)
+app.command("simulate")(load_commands.simulate)
+app.command("schema")(operations.schema)
+app.command("doctor")(operations.doctor)
+app.command("warm-up")(operations.warm_up)
+app.add_typer(operations.topics, name="topics")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 
-@app.command()
-def worker(role: str = typer.Option(...)) -> None:
-    from streams.logs import setup
-    from streams.settings import load
-    from streams.workers import run_worker
-
-    settings = load()
-    setup(settings.observability, worker=role)
-    run_worker(settings, role=role)
-
-
-@app.command()
-def topics() -> None:
-    from streams.settings import load
-    from streams.topics import ensure
-
-    print(ensure(load().kafka))
+@app.callback()
+def _settings(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file of settings (default: HEADWATER_CONFIG, ./headwater.toml).")
+    ] = None,
+) -> None:
+    context.obj = Context(config=config)
 
 
 def main() -> None:
-    app()
+    """Entry point: our own errors end with one readable message and code 2, not with a traceback."""
+    with fail_clearly():
+        app()
+
+
+if __name__ == "__main__":
+    main()

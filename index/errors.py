@@ -6,7 +6,10 @@ IndexFault
 """
 
 
-class IndexFault(Exception):
+from events.errors import HeadwaterError
+
+
+class IndexFault(HeadwaterError):
     """Base of every error that the index package raises on purpose."""
 
 

@@ -11,17 +11,13 @@ from models.encoder import vector_size
 from models.learner import LearnerConfig
 from models.ranker import RankerConfig
 from models.slate import SlateConfig
-from serving.keys import KeySpace
 from serving.learning import LearningConfig
 from serving.overload import OverloadConfig
 from serving.recommender import RecommendConfig, StageTimer
-from serving.redis_options import RedisOptions
 from serving.state import StateCodec
 from serving.state_layout import FoldConfig
 from streams.metrics import Metrics
 from streams.settings import Settings
-
-_DAY_S = 86_400
 
 
 def item_index(settings: Settings) -> ItemIndex:
@@ -80,29 +76,6 @@ def overload_config(settings: Settings) -> OverloadConfig:
 
 def state_codec(settings: Settings) -> StateCodec:
     return StateCodec(config=FoldConfig(session_gap_ms=settings.sources.session_gap_ms))
-
-
-def key_space(settings: Settings) -> KeySpace:
-    redis = settings.redis
-    return KeySpace(
-        prefix=redis.prefix,
-        partitions=settings.kafka.partitions,
-        state_ttl_s=redis.state_ttl_days * _DAY_S,
-        slate_ttl_s=redis.slate_ttl_days * _DAY_S,
-    )
-
-
-def redis_options(settings: Settings) -> RedisOptions:
-    redis = settings.redis
-    return RedisOptions(
-        url=redis.url,
-        username=redis.username,
-        password=None if redis.password is None else redis.password.get_secret_value(),
-        ssl_ca_certs=redis.ssl_ca_certs,
-        ssl_certfile=redis.ssl_certfile,
-        ssl_keyfile=redis.ssl_keyfile,
-        timeout_s=redis.socket_timeout_s,
-    )
 
 
 def stage_timer(metrics: Metrics) -> StageTimer:

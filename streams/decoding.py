@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from events.codec import Reject, decode
 from events.topics import Topic
 from events.types import AnyUserEvent
-from streams.dead_letters import Letter, attempts_of, to_headers
 from streams.log_reader import LogRecord
-from streams.publisher import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +30,3 @@ def decode_records(records: Sequence[LogRecord], *, topics: Mapping[str, Topic],
         arrivals.rejects.extend((record, reject) for reject in decoded.rejects)
     return arrivals
 
-
-def dead_letter(record: LogRecord, reject: Reject, *, topic: str) -> Record:
-    """The record for `topic` that keeps a rejected record's own bytes, why it was rejected, and its source."""
-    kept = Letter(
-        reason=reject.error.reason,
-        detail=str(reject.error),
-        source_topic=record.topic,
-        source_partition=record.partition,
-        source_offset=record.offset,
-        source_timestamp_ms=record.timestamp_ms,
-        event_index=reject.index,
-        key=record.key,
-        value=record.value,
-        headers=record.headers,
-        attempts=attempts_of(record.headers),
-    )
-    return Record(topic, record.key, record.value, headers=to_headers(kept))

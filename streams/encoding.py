@@ -12,7 +12,7 @@ from events.codec import Reject, decode_item
 from events.errors import BadEvent
 from events.item_vector import ItemVector, encode_item_vector
 from events.types import CatalogueItem, Tombstone
-from streams.decoding import dead_letter
+from streams.dead_letters import letter
 from streams.log_reader import LogRecord
 from streams.metrics import Metrics
 from streams.publisher import Record
@@ -63,7 +63,7 @@ class EncodingAgent:
             except BadEvent as error:
                 self._metrics.dead_letters.labels(reason=error.reason).inc()
                 reject = Reject(0, error, record.value or b"")
-                letters.append(dead_letter(record, reject, topic=self._dead_letters_topic))
+                letters.append(letter(record, reject, topic=self._dead_letters_topic))
                 continue
             latest.pop(item.item_id, None)
             latest[item.item_id] = (record, item)

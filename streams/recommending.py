@@ -28,7 +28,8 @@ from serving.ports import PartitionWrite, StoredBatch, UserStore
 from serving.slate_record import record_of
 from serving.state import StateCodec
 from serving.state_layout import LAST_MS, OFFSET, PARTITION, TOPIC
-from streams.decoding import Arrivals, dead_letter, decode_records
+from streams.dead_letters import letter
+from streams.decoding import Arrivals, decode_records
 from streams.log_reader import LogRecord
 from streams.logs import get_logger
 from streams.metrics import Metrics, timed_ms
@@ -320,7 +321,7 @@ class RecommendingAgent:
 
     def _letter(self, record: LogRecord, reject: Reject) -> Record:
         self._metrics.dead_letters.labels(reason=reject.error.reason).inc()
-        return dead_letter(record, reject, topic=self._config.dead_letters_topic)
+        return letter(record, reject, topic=self._config.dead_letters_topic)
 
 
 def _advanced(

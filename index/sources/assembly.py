@@ -76,7 +76,7 @@ class SourcesConfig:
         Choice("history_covisitation"),
         Choice("two_hop"),
         Choice("user_knn"),
-        Choice("own_history"),
+        Choice("own_history", weight=3.0),
         Choice("popularity"),
         Choice("trending", n=60),
         Choice("text_neighbours"),

@@ -26,6 +26,8 @@ I16 = NDArray[np.int16]
 I32 = NDArray[np.int32]
 
 SOURCE_FEATURES = ("score", "share", "rank")
+_STEPS = 32  # of the table per unit of power: the error of a straight line between them is below 2e-5
+_LOG_COUNTS = np.log1p(np.exp2(np.arange(-20 * _STEPS, 40 * _STEPS + 2) / _STEPS))
 
 
 def feature_names(sources: Sequence[str], *, half_lives_ms: Sequence[int]) -> tuple[str, ...]:
@@ -88,6 +90,17 @@ class CandidateBuilder:
             self._barred, self._fused, self._place, self._own, self._in_session, items, bits, features,
         )  # fmt: skip
         return Candidates(items=items, features=features, sources=bits)
+
+
+@njit(nogil=True, cache=True)
+def log_count(power: float) -> float:
+    """log(1 + 2^power) from a table, which is several times as fast; 0 below 2^-20, capped at 2^40."""
+    at = (min(power, 40.0) + 20.0) * _STEPS
+    if not at >= 0.0:
+        return 0.0
+    below = int(at)
+    low, high = float(_LOG_COUNTS[below]), float(_LOG_COUNTS[below + 1])
+    return low + (at - below) * (high - low)
 
 
 @njit(nogil=True, cache=True)
@@ -170,8 +183,7 @@ def _build(
                 row[base] += 1.0
             for w in range(windows):
                 power = keys[w, item] - (nows_ms[b] / half_lives_ms[w] if half_lives_ms[w] > 0 else 0.0)
-                if power > -20.0:
-                    row[base + 1 + w] = np.log1p(np.exp2(min(power, 60.0)))
+                row[base + 1 + w] = log_count(power)
             rest = row[base + 1 + windows :]
             fill_item(rest, nows_ms[b], item_first_ms[item], price[item], mean_log_price, category[item],
                       brand[item], categories, brands, latest)  # fmt: skip

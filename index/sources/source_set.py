@@ -24,7 +24,7 @@ from index.sources.traces import Traces
 from index.sources.union import Candidates
 
 Proposals = tuple[NDArray[np.int32], NDArray[np.float32]]  # (B, n) item rows and scores, as `Source.propose`
-CHUNK = 2048  # rows given ids at once; what a chunk names is never evicted within it
+CHUNK = 2048  # interactions learnt at once, fewer where rows are; what a chunk names isn't evicted within it
 
 
 class VectorIndex(Protocol):
@@ -80,8 +80,9 @@ class SourceSet:
         """
         kinds = interactions.kinds
         told = np.flatnonzero((kinds == Kind.CLICK) | (kinds == Kind.CART) | (kinds == Kind.PURCHASE))
-        for start in range(0, len(told), CHUNK):
-            self._learn(interactions, told[start : start + CHUNK], names or {})
+        chunk = min(CHUNK, self.limits.items - 1, self.limits.users - 1)
+        for start in range(0, len(told), chunk):
+            self._learn(interactions, told[start : start + chunk], names or {})
 
     def upsert_item(
         self,

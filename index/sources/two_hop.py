@@ -34,8 +34,8 @@ class TwoHop:
         *,
         traces: Traces,
         n: int = 100,
-        users: int = 16,
-        items: int = 32,
+        users: int = 12,
+        items: int = 20,
         beta: float = 0.4,
         lookback: Lookback = Lookback(items=8, session_decay=4.0, history_weight=0.3),
     ) -> None:

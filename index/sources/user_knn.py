@@ -35,7 +35,7 @@ class UserKnn:
         *,
         traces: Traces,
         n: int = 100,
-        users: int = 48,
+        users: int = 32,
         neighbours: int = 24,
         items: int = 64,
         lookback: Lookback = Lookback(items=16, session_decay=8.0, history_decay=16.0, history_weight=0.5),
@@ -209,9 +209,9 @@ def _propose(
     start, weights = np.empty(len(session_weights), np.int32), np.empty(len(session_weights), np.float64)
     for b in range(len(query_users)):
         count = _meet(
-            query_users[b], session[b], history[b], session_weights, history_weights, history_weight, item_users,
-            item_user_count, user_count, user_items.shape[1], max_users, similar, counted_for, met, seen, start,
-            weights,
+            query_users[b], session[b], history[b], session_weights, history_weights, history_weight,
+            item_users, item_user_count, user_count, user_items.shape[1], max_users, similar, counted_for,
+            met, seen, start, weights,
         )  # fmt: skip
         best_of(met, count, similar, nearest, nearness)
         clear(similar, met, count)

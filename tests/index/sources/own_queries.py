@@ -7,7 +7,7 @@ from index.sources.base import Query
 
 
 def random_query(seed: int, *, users: int, items: int, session: int = 6, history: int = 7) -> Query:
-    """B = `users` shoppers with distinct history items below `items`, some lists empty, holes among the items."""
+    """B = `users` shoppers with distinct history items below `items`; some lists are empty or have holes."""
     rng = np.random.default_rng(seed)
     now = 1_700_000_000_000
     ids = np.array([rng.permutation(np.arange(1, items))[:history] for _ in range(users)], np.int32)

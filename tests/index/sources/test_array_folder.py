@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from index.errors import SnapshotError
-from index.sources.array_folder import load_arrays, pack_strings, save_arrays, unpack_strings
+from index.sources.array_folder import Arrays, load_arrays, pack_strings, save_arrays, unpack_strings
 
-ARRAYS = {
+ARRAYS: Arrays = {
     "a.b": np.arange(6, dtype=np.int32).reshape(2, 3),
     "half": np.ones(2, np.float16),
     "none": np.zeros((0, 2)),

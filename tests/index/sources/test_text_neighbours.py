@@ -123,5 +123,6 @@ def test_restored_lists_go_on_alike() -> None:
 
 
 def test_wrong_arguments_are_refused() -> None:
+    catalogue = Catalogue(LIMITS, dim=2)
     with pytest.raises(ValueError, match="least 0"):
-        TextNeighbours(LIMITS, catalogue=Catalogue(LIMITS, dim=2), search=lambda *_: (_, _), least=0.0)
+        TextNeighbours(LIMITS, catalogue=catalogue, search=ExactSearch(catalogue), least=0.0)
