@@ -11,7 +11,9 @@ from events.errors import Reason
 from streams.dead_letters import list_letters
 from streams.dead_letters import redrive as send_again
 
-app = typer.Typer(no_args_is_help=True, help="What could not be used: look at it, and send it again once mended.")
+app = typer.Typer(
+    no_args_is_help=True, help="What could not be used: look at it, and send it again once mended."
+)
 
 ReasonOption = Annotated[Reason | None, typer.Option(help="Only letters with this reason.")]
 
@@ -48,9 +50,13 @@ def redrive(
 ) -> None:
     """Send the original bytes to the topic and partition they came from, each once."""
     report = send_again(
-        context_of(context).connected().kafka, reason=reason and reason.value, limit=limit, again=again, dry_run=dry_run
+        context_of(context).connected().kafka,
+        reason=reason and reason.value,
+        limit=limit,
+        again=again,
+        dry_run=dry_run,
     )
     print(
         f"{'would send' if dry_run else 'sent'} {len(report.sent)} records; "
-        f"{report.already_redriven} letters were redriven before, {report.same_source} share a record"
+        f"{report.already_redriven} letters were redriven before, {report.repeated} repeat another"
     )

@@ -69,10 +69,14 @@ def simulate(
     context: typer.Context,
     shoppers: Annotated[int, typer.Option(min=1)] = 200,
     items: Annotated[int, typer.Option(min=1, help="Of the invented catalogue.")] = 1_000,
-    rate: Annotated[float, typer.Option(min=0.1, help="Page views a second, of all shoppers together.")] = 20.0,
+    rate: Annotated[
+        float, typer.Option(min=0.1, help="Page views a second, of all shoppers together.")
+    ] = 20.0,
     duration: Annotated[float, typer.Option(min=1, help="Seconds.")] = 60.0,
     organic: Annotated[float, typer.Option(min=0, max=1, help="Share of views by taste alone.")] = 0.3,
-    taste_swap_at: Annotated[float | None, typer.Option(min=0, help="Second at which all tastes change.")] = None,
+    taste_swap_at: Annotated[
+        float | None, typer.Option(min=0, help="Second at which all tastes change.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of catalogue, shoppers and tastes.")] = 0,
     json: JsonOption = None,
 ) -> None:

@@ -35,7 +35,8 @@ app.add_typer(dead_letters.app, name="dead-letters")
 def _settings(
     context: typer.Context,
     config: Annotated[
-        Path | None, typer.Option(help="A TOML file of settings (default: HEADWATER_CONFIG, ./headwater.toml).")
+        Path | None,
+        typer.Option(help="A TOML file of settings (default: HEADWATER_CONFIG, ./headwater.toml)."),
     ] = None,
 ) -> None:
     context.obj = Context(config=config)

@@ -24,20 +24,26 @@ topics = typer.Typer(no_args_is_help=True, help="Create the topics, or compare t
 
 def demo(
     context: typer.Context,
-    duration: Annotated[float | None, typer.Option(help="End after so many seconds; default: Ctrl-C.")] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="End after so many seconds; default: Ctrl-C.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the final report here, as JSON.")] = None,
     rate: Annotated[float, typer.Option(min=1, help="Purchase events a second.")] = 100.0,
 ) -> None:
     """Watch Headwater learn: two years of a real shop's purchases through Kafka, recommendations changing live."""
     from demo.run import DemoConfig, run_demo
 
-    run_demo(DemoConfig(duration_s=duration, report=report, rate=rate), settings=context_of(context).settings())
+    run_demo(
+        DemoConfig(duration_s=duration, report=report, rate=rate), settings=context_of(context).settings()
+    )
 
 
 def up(
     context: typer.Context,
     recommenders: Annotated[int, typer.Option(min=1, help="Recommender workers.")] = 1,
-    logs: Annotated[Path | None, typer.Option(help="Folder for the workers' logs; default: a new one.")] = None,
+    logs: Annotated[
+        Path | None, typer.Option(help="Folder for the workers' logs; default: a new one.")
+    ] = None,
 ) -> None:
     """Run the whole system on this machine until Ctrl-C: workers under a supervisor, and an embedded broker and
     Redis where none is configured."""
@@ -51,9 +57,13 @@ def up(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with servers(settings) as running, System(running, recommenders=recommenders, log_dir=logs, on_event=tell) as system:
+    with (
+        servers(settings) as running,
+        System(running, recommenders=recommenders, log_dir=logs, on_event=tell) as system,
+    ):
         console.print(
-            f"broker  {running.kafka.bootstrap_servers}\nredis   {running.redis.options().address}\nlogs    {system.log_dir}",
+            f"broker  {running.kafka.bootstrap_servers}\nredis   {running.redis.options().address}\n"
+            f"logs    {system.log_dir}",
             highlight=False,
         )
         for name, port in system.metrics_ports.items():

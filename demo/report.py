@@ -26,9 +26,13 @@ def report_of(replay: ReplayReport | None, *, board: Board, rate: float) -> dict
         "recommendations": replay.counts.recommendations if replay else 0,
         "degraded": replay.counts.degraded_recommendations if replay else 0,
         "adapters_published": len(progress),
-        "freshness_ms": {name: round(getattr(latency, name), 1) if latency else None for name in ("p50", "p90", "p99")},
+        "freshness_ms": {
+            name: round(getattr(latency, name), 1) if latency else None for name in ("p50", "p90", "p99")
+        },
         "prequential": {name: dict(scores) for name, scores in latest.items()},
-        "prequential_at_60_s": {name: dict(scores) for name, scores in minute[-1].prequential.items()} if minute else {},
+        "prequential_at_60_s": {name: dict(scores) for name, scores in minute[-1].prequential.items()}
+        if minute
+        else {},
         "transformer_serves": progress[-1].deep_pays if progress else False,
         "seconds": round(replay.elapsed_s, 1) if replay else 0.0,
         "rate": rate,

@@ -79,7 +79,13 @@ class _Demo:
     """The stream, the reader that watches the topics, and the screen."""
 
     def __init__(
-        self, config: DemoConfig, *, settings: Settings, system: System, console: Console, stop: threading.Event
+        self,
+        config: DemoConfig,
+        *,
+        settings: Settings,
+        system: System,
+        console: Console,
+        stop: threading.Event,
     ) -> None:
         self._config = config
         self._settings = settings

@@ -5,7 +5,6 @@ IndexFault
 └── CapacityError   one batch names more distinct ids than there are rows
 """
 
-
 from events.errors import HeadwaterError
 
 

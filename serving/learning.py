@@ -118,7 +118,12 @@ class Learning:
         k = self.config.k
         own = self.learner.prequential.report()
         served = "paired_total" if own["deep.pays"] else "wide"
-        parts = {"headwater": served, "wide": "wide", "paired_wide": "paired_wide", "paired_deep": "paired_total"}
+        parts = {
+            "headwater": served,
+            "wide": "wide",
+            "paired_wide": "paired_wide",
+            "paired_deep": "paired_total",
+        }
         report = {
             name: {
                 f"recall@{k}": own[f"{part}.recall@{k}"],
@@ -197,9 +202,7 @@ class Learning:
             self._states.move_to_end(user)
         while len(self._states) > self.config.users:
             self._states.popitem(last=False)
-        self._recommender.sources.learn(
-            columns.interactions, names=item_names(events, hashes=self._hashes)
-        )
+        self._recommender.sources.learn(columns.interactions, names=item_names(events, hashes=self._hashes))
         self._recommender.sources.refresh(limit=2)
 
     def _predict(self, states: NDArray[np.int64], columns: EventColumns) -> None:
@@ -240,7 +243,7 @@ class Learning:
         targets = []
         for row in rows.tolist():
             mine = positive & (told.events == row)
-            hashes, first = np.unique(told.items[mine], return_index=True)
+            _, first = np.unique(told.items[mine], return_index=True)
             found = item_rows[mine][first]
             targets.append(np.where(found > 0, found, -1).astype(np.int32))
         return targets
@@ -249,7 +252,12 @@ class Learning:
         self.learner.validate(batch, self._recommender.item_table(), gains=gains, relevant=relevant)
 
     def _compare_baselines(
-        self, query: Query, *, targets: list[NDArray[np.int32]], relevant: NDArray[np.int64], warm: NDArray[np.bool_]
+        self,
+        query: Query,
+        *,
+        targets: list[NDArray[np.int32]],
+        relevant: NDArray[np.int64],
+        warm: NDArray[np.bool_],
     ) -> None:
         popularity = self._recommender.sources.popularity
         k = self.config.k

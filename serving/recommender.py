@@ -5,7 +5,7 @@ The learner ranks through the same object, so what is trained is what is served.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
@@ -16,7 +16,7 @@ from index.sources.source_set import SourceSet
 from index.sources.union import Candidates
 from models.bandit import DiversityBandit
 from models.batch import ItemTable, RankBatch
-from models.ranker import Ranker, Scores
+from models.ranker import Ranker
 from models.slate import SlateConfig, make_slates
 from serving.overload import Plan
 from serving.state import StateView
@@ -28,7 +28,7 @@ StageTimer = Callable[[str, float], None]  # stage, milliseconds of the whole ba
 class RecommendConfig:
     """How slates are made, and how much of a user's past the transformer reads."""
 
-    slate: SlateConfig = SlateConfig()
+    slate: SlateConfig = field(default_factory=SlateConfig)
     deep_history: int = 16  # T of the ranker's batches
     new_item_ms: int = 30 * 86_400_000  # an item is new for this long after its first record or event
 
@@ -86,7 +86,13 @@ class Recommender:
         self._timer = timer or (lambda _stage, _ms: None)
 
     def recommend(
-        self, states: StateView, *, now_ms: NDArray[np.int64], seeds: NDArray[np.uint64], plan: Plan, deep: bool
+        self,
+        states: StateView,
+        *,
+        now_ms: NDArray[np.int64],
+        seeds: NDArray[np.uint64],
+        plan: Plan,
+        deep: bool,
     ) -> Recommendations:
         """Slates for B users at event times `now_ms` (B,); the same state, seeds and plan give the same slates.
 
@@ -103,7 +109,9 @@ class Recommender:
         if asked.any():
             self._timer("deep", deep_ms)
         with self._stage("slate"):
-            return self._slates(ranked, states=states, scores=scores, now_ms=now_ms, seeds=seeds, deep_ms=deep_ms)
+            return self._slates(
+                ranked, states=states, scores=scores, now_ms=now_ms, seeds=seeds, deep_ms=deep_ms
+            )
 
     def rank(self, states: StateView, *, now_ms: NDArray[np.int64], share: float = 1.0) -> Ranked:
         """The candidates of B users and the batch to score them by; `share` of the candidates, first ones kept."""

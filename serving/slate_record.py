@@ -51,7 +51,7 @@ def record_of(
     """The record of the `row`-th slate. `place` is where the user's last applied event lies: with the versions it
     decides the rec_id. Items whose id is not known yet (only their hash is) are left out.
     """
-    items = []
+    items: list[RecommendedItem] = []
     rows = slates.items[row].tolist()
     scores = slates.scores[row].tolist()
     propensities = slates.propensities[row].tolist()

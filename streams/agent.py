@@ -48,7 +48,13 @@ class Delivery:
 
 
 def attach(
-    app: faust.App, *, topics: Sequence[str], batch_max: int, within_s: float, step: Step, publisher: Publisher
+    app: faust.App,
+    *,
+    topics: Sequence[str],
+    batch_max: int,
+    within_s: float,
+    step: Step,
+    publisher: Publisher,
 ) -> None:
     """Give `app` the one agent that it has: `step` on micro-batches of `topics`, in order within a partition."""
 
@@ -63,8 +69,8 @@ def attach(
 def ready_when_assigned(app: faust.App, metrics: Metrics) -> None:
     """Show the worker as ready once it has partitions."""
 
-    async def assigned(_app: Any, assigned: Any, **_: Any) -> None:
-        metrics.ready.set(bool(assigned))
+    async def assigned(*arguments: Any, **_: Any) -> None:
+        metrics.ready.set(bool(arguments[1]))
 
     app.on_partitions_assigned.connect(assigned, weak=False)
 
@@ -102,7 +108,7 @@ def run(app: faust.App) -> None:
     worker.execute_from_commandline()
 
 
-class _Worker(faust.Worker):  # type: ignore[misc]
+class _Worker(faust.Worker):
     """Faust's worker with an end to its patience."""
 
     def _schedule_shutdown(self, number: Any) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import faust
 
-from events.topics import Topic
 from streams.log_reader import LogReader, LogRecord
 from streams.metrics import Metrics
 from streams.publisher import Publisher, Record
@@ -65,7 +64,9 @@ class Backlog:
             partitions = frozenset(
                 tp.partition for tp in self._app.consumer.assignment() if tp.topic in self._topics
             )
-            self._waiting |= partitions - self._assigned  # a worker before this one may have left some waiting
+            self._waiting |= (
+                partitions - self._assigned
+            )  # a worker before this one may have left some waiting
             self._waiting &= partitions
             self._assigned = partitions
             self._metrics.ready.set(bool(partitions) and self._reader.caught_up.is_set())

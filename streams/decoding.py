@@ -29,4 +29,3 @@ def decode_records(records: Sequence[LogRecord], *, topics: Mapping[str, Topic],
         arrivals.records.extend([record] * len(decoded.events))
         arrivals.rejects.extend((record, reject) for reject in decoded.rejects)
     return arrivals
-

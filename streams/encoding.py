@@ -79,7 +79,7 @@ class EncodingAgent:
             encoded = self._encoder.encode(unknown).astype("<f2")
             for text, vector in zip(unknown, encoded, strict=True):
                 known[text] = vector.tobytes()
-        found = {}
+        found: dict[str, bytes] = {}
         for item_id, text in texts.items():
             if text:
                 known.move_to_end(text)
@@ -88,7 +88,9 @@ class EncodingAgent:
             known.popitem(last=False)
         return found
 
-    def _record(self, record: LogRecord, item: CatalogueItem | Tombstone, vectors: dict[str, bytes]) -> Record:
+    def _record(
+        self, record: LogRecord, item: CatalogueItem | Tombstone, vectors: dict[str, bytes]
+    ) -> Record:
         key = item.item_id.encode()
         if isinstance(item, Tombstone):
             return Record(self._vectors_topic, key, None)

@@ -147,4 +147,3 @@ class Following:
             return
         self._metrics.model_version.set(version)
         self._metrics.adapter_apply_ms.observe(max(0, self._clock.now_ms() - record.timestamp_ms))
-

@@ -99,9 +99,7 @@ class LearningAgent:
             case Topic.ITEM_VECTORS:
                 self._following.handle([record])
             case topic if topic in USER_TOPICS:
-                arrivals = decode_records(
-                    [record], topics=self._config.topics, now_ms=record.timestamp_ms
-                )
+                arrivals = decode_records([record], topics=self._config.topics, now_ms=record.timestamp_ms)
                 self._metrics.events.labels(topic=record.topic).inc(len(arrivals.events))
                 for event in arrivals.events:
                     if event.rec_id is not None:

@@ -24,9 +24,10 @@ class LogRecord(NamedTuple):
 class LogReader:
     """Calls `handle` with the records of `topics`, in order within a partition, on a thread of its own.
 
-    It starts at `start` (next offsets; the beginning where absent). `caught_up` is set once every partition has
-    been read to the end that the fetches reported (never ListOffsets, which the embedded broker answers wrongly).
-    `idle` is called on the same thread whenever nothing has come for a moment. When `handle` or `idle` raises, or the broker reports a fatal error, `failed` is called with the error and reading ends.
+    It starts at `start` (next offsets; the beginning where absent). `caught_up` is set once every partition
+    has been read to the end that the fetches reported (never ListOffsets, which the embedded broker answers
+    wrongly). `idle` is called on the same thread whenever nothing has come for a moment. When `handle` or
+    `idle` raises, or the broker reports a fatal error, `failed` is called with the error and reading ends.
     """
 
     def __init__(

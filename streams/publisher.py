@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 from confluent_kafka import KafkaException, Producer
 
 from streams.errors import PublishError
+from streams.topics import LETTER_MAX_BYTES
 
 
 class Record(NamedTuple):
@@ -36,6 +37,7 @@ class Publisher:
                 "acks": "all",
                 "linger.ms": linger_ms,
                 "partitioner": "murmur2_random",
+                "message.max.bytes": LETTER_MAX_BYTES,
                 "queue.buffering.max.messages": 200_000,
                 **config,
             }
@@ -77,7 +79,7 @@ class Publisher:
         return left
 
     def _produce(self, record: Record, report: "_Reports") -> None:
-        where = {} if record.partition is None else {"partition": record.partition}
+        where: dict[str, Any] = {} if record.partition is None else {"partition": record.partition}
         self._producer.produce(
             record.topic,
             value=record.value,

@@ -6,11 +6,9 @@ records are acked; until then everything here may happen again, and doing it twi
 
 import asyncio
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -20,21 +18,18 @@ from events.clock import Clock
 from events.codec import Reject
 from events.flatten import EventColumns, HashCache, to_columns
 from events.ids import UserId, stable_hash
-from events.recommendation import encode_recommendation
 from events.topics import USER_TOPICS, Topic
 from serving.errors import StaleWriter, StateFormatError
-from serving.overload import Overload
 from serving.ports import PartitionWrite, StoredBatch, UserStore
-from serving.slate_record import record_of
 from serving.state import StateCodec
-from serving.state_layout import LAST_MS, OFFSET, PARTITION, TOPIC
+from serving.state_layout import LAST_MS
 from streams.dead_letters import letter
 from streams.decoding import Arrivals, decode_records
 from streams.log_reader import LogRecord
 from streams.logs import get_logger
 from streams.metrics import Metrics, timed_ms
 from streams.publisher import Record
-from streams.serving_model import ServingModel
+from streams.slates import SlateMaker, Turn
 
 log = get_logger("recommender")
 
@@ -44,25 +39,11 @@ _TOPIC_NUMBER = {topic: number for number, topic in enumerate(USER_TOPICS)}
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    """How the agent names its outputs, and what of the model it may use."""
+    """What the agent reads and writes, and how many waiting users it serves at a time."""
 
     topics: Mapping[str, Topic]  # full topic name -> what it carries
-    recommendations_topic: str
     dead_letters_topic: str
     pending_max: int = 64  # waiting users of a partition that get their slates at a time
-    deep: bool = True  # the transformer may serve, if it pays
-    history: int = 128  # distinct items of a user that the sources see
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A user whose slate is due: the state to make it from, and since when the user waits."""
-
-    user_id: UserId
-    partition: int
-    state: NDArray[np.int64]  # (W,)
-    arrived_ms: int  # when the newest event that it answers reached the broker
-    watermarks: Mapping[str, int]  # topic -> offset, of the partition
 
 
 class RecommendingAgent:
@@ -75,18 +56,14 @@ class RecommendingAgent:
         *,
         store: UserStore,
         codec: StateCodec,
-        model: ServingModel,
-        lock: AbstractContextManager[Any],
-        overload: Overload,
+        slates: SlateMaker,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._config = config
         self._store = store
         self._codec = codec
-        self._model = model
-        self._lock = lock
-        self._overload = overload
+        self._slates = slates
         self._metrics = metrics
         self._clock = clock
         self._hashes = HashCache()
@@ -159,7 +136,7 @@ class RecommendingAgent:
             )
             for row, (partition, user) in enumerate(users)
         ]
-        slates = [] if behind else self._recommend(turns)
+        slates = [] if behind else self._slates.make(turns)
 
         # 5. One round trip, atomic: states, slates, waiting users, and the offsets that they include.
         writes = self._writes(stored, watermarks, turns=turns, changed=changed, slates=slates)
@@ -170,7 +147,9 @@ class RecommendingAgent:
 
     async def _recommend_waiting(self, partition: int, users: Sequence[str]) -> list[Record]:
         stored = await self._store.read([(partition, user) for user in users])
-        known = [(UserId(user), blob) for user, blob in zip(users, stored.states, strict=True) if blob is not None]
+        known = [
+            (UserId(user), blob) for user, blob in zip(users, stored.states, strict=True) if blob is not None
+        ]
         hashes = np.array([stable_hash(user) for user, _ in known], np.int64)
         states = self._codec.unpack([blob for _, blob in known], users=hashes)
         now_ms = self._clock.now_ms()
@@ -178,7 +157,7 @@ class RecommendingAgent:
             Turn(user, partition, states[row], now_ms, stored.applied[partition])
             for row, (user, _) in enumerate(known)
         ]
-        slates = self._recommend(turns)
+        slates = self._slates.make(turns)
         write = PartitionWrite(
             partition=partition,
             batch_id=self._batch_id(partition),
@@ -191,57 +170,6 @@ class RecommendingAgent:
         except StaleWriter:
             return []  # the partition's new owner finds them waiting
         return slates
-
-    def _recommend(self, turns: Sequence[Turn]) -> list[Record]:
-        if not turns:
-            return []
-        now_ms = self._clock.now_ms()
-        oldest_ms = float(now_ms - min(turn.arrived_ms for turn in turns))
-        states = np.stack([turn.state for turn in turns])
-        deep = self._config.deep and self._model.deep_pays
-        plan = self._overload.plan(users=len(turns), oldest_ms=oldest_ms, deep=deep)
-        started = perf_counter()
-        view = self._codec.view(states, history=self._config.history)
-        with self._lock:
-            slates = self._model.recommender.recommend(
-                view, now_ms=states[:, LAST_MS], seeds=_seeds(states), plan=plan, deep=deep
-            )
-            provenance = self._model.provenance(made_at_ms=self._clock.now_ms())
-            made = [
-                record_of(
-                    slates,
-                    row,
-                    user_id=turn.user_id,
-                    place=_place(turn.state),
-                    seen_offsets={f"{topic}-{turn.partition}": at for topic, at in turn.watermarks.items()},
-                    fresh_ms=max(0.0, provenance.made_at_ms - turn.arrived_ms),
-                    degraded=plan.degraded(row),
-                    catalogue=self._model.recommender.sources.catalogue,
-                    provenance=provenance,
-                )
-                for row, turn in enumerate(turns)
-            ]
-        self._overload.observe(
-            users=len(turns),
-            wide_ms=(perf_counter() - started) * 1e3 - slates.deep_ms,
-            deep_users=plan.deep_users if deep else 0,
-            deep_ms=slates.deep_ms,
-        )
-        for record in made:
-            self._metrics.freshness_ms.observe(record.fresh_ms)
-            self._metrics.arm_pulls.labels(arm=record.policy.arm).inc()
-            if record.degraded:
-                self._metrics.degradations.labels(kind=record.degraded).inc()
-        self._metrics.recommendations.inc(len(made))
-        return [
-            Record(
-                self._config.recommendations_topic,
-                turn.user_id.encode(),
-                encode_recommendation(record),
-                turn.partition,
-            )
-            for turn, record in zip(turns, made, strict=True)
-        ]
 
     def _unpack(self, stored: StoredBatch, columns: EventColumns) -> NDArray[np.int64]:
         """(B, W) states; a state that cannot be read any more starts anew and is counted."""
@@ -300,7 +228,9 @@ class RecommendingAgent:
                     applied=applied,
                     states={turns[row].user_id: blobs[row] for row in rows if turns[row].user_id in changed},
                     slates={turns[row].user_id: slates[row].value or b"" for row in rows} if slates else {},
-                    waiting={} if slates else {turns[row].user_id: int(turns[row].state[LAST_MS]) for row in rows},
+                    waiting={}
+                    if slates
+                    else {turns[row].user_id: int(turns[row].state[LAST_MS]) for row in rows},
                     served=[turns[row].user_id for row in rows] if slates else (),
                 )
             )
@@ -311,9 +241,10 @@ class RecommendingAgent:
 
     def _count(self, arrivals: Arrivals, *, fresh: NDArray[np.bool_]) -> None:
         self._metrics.batch_events.observe(len(arrivals.events))
-        for record, is_fresh in zip(arrivals.records, fresh.tolist(), strict=True):
+        topics = [record.topic for record in arrivals.records]
+        for (topic, is_fresh), count in Counter(zip(topics, fresh.tolist(), strict=True)).items():
             counter = self._metrics.events if is_fresh else self._metrics.duplicates
-            counter.labels(topic=record.topic).inc()
+            counter.labels(topic=topic).inc(count)
 
     def _batch_id(self, partition: int) -> str:
         self._batch += 1
@@ -333,18 +264,3 @@ def _advanced(
         of_partition = marks[record.partition]
         of_partition[record.topic] = max(record.offset, of_partition.get(record.topic, -1))
     return marks
-
-
-def _place(state: NDArray[np.int64]) -> dict[str, int]:
-    """Where the user's last applied event lies: what a recommendation's id is made from."""
-    return {f"{state[TOPIC]}-{state[PARTITION]}": int(state[OFFSET])}
-
-
-def _seeds(states: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """(B,) chance of each slate: a function of the user's last applied event, so that a redelivery repeats it."""
-    with np.errstate(over="ignore"):
-        mixed = states[:, 1].view(np.uint64) ^ (
-            (states[:, OFFSET].astype(np.uint64) * np.uint64(8) + states[:, TOPIC].astype(np.uint64))
-            * np.uint64(0x9E3779B97F4A7C15)
-        )
-    return mixed

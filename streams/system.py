@@ -117,7 +117,11 @@ class System:
             "HEADWATER_OBSERVABILITY_METRICS_PORT": str(self.metrics_ports[name]),
             "PYTHONUNBUFFERED": "1",
         }
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("HEADWATER_", "KAFKA_", "REDIS_"))}
+        kept = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("HEADWATER_", "KAFKA_", "REDIS_"))
+        }
         return ChildSpec(
             name=name,
             argv=[sys.executable, "-m", "cli.main", "worker", "--role", role],

