@@ -29,7 +29,8 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
-    """One run of one benchmark. `figures` are the keys that the JSON has at its top level."""
+    """One run of one benchmark. `figures` are the keys that the JSON has at its top level; of `details`, lists
+    of rows are left out of the table."""
 
     name: str
     figures: Mapping[str, Any]
@@ -70,7 +71,7 @@ class BenchReport:
             if goal := goals.get(name):
                 text += f"   (goal {goal}: {'met' if goal.met(float(value)) else 'NOT met'})"
             rows.append((name, text))
-        rows += [(name, shown(value)) for name, value in self.details.items()]
+        rows += [(name, shown(value)) for name, value in self.details.items() if _short(value)]
         rows += [("settings", ", ".join(f"{name} {shown(value)}" for name, value in self.settings.items()))]
         load = ", ".join(f"{value:g}" for value in self.machine.load_average)
         versions = ", ".join(f"{name} {number}" for name, number in self.machine.versions.items())
@@ -107,9 +108,15 @@ def shown(value: Any) -> str:
                 return f"{value:g}"
             return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"
         case Mapping():
-            return ", ".join(f"{name} {shown(part)}" for name, part in value.items())
+            nested = any(isinstance(part, Mapping) for part in value.values())
+            return ("\n" if nested else ", ").join(f"{name} {shown(part)}" for name, part in value.items())
         case _:
             return ", ".join(shown(part) for part in value)
+
+
+def _short(value: Any) -> bool:
+    """Whether it is for the table: lists of rows are for the JSON alone."""
+    return not (isinstance(value, list) and value and isinstance(value[0], Mapping))
 
 
 def _plain(value: Any) -> Any:

@@ -38,6 +38,11 @@ def catalogue() -> list[CatalogueItem]:
     return read_items(shipped(ITEMS_FILE))
 
 
+def until(items: Sequence[CatalogueItem], *, last_ms: int) -> list[CatalogueItem]:
+    """The items that had appeared by `last_ms`."""
+    return [item for item in items if (item.occurred_at or 0) <= last_ms]
+
+
 def moved(events: Sequence[AnyUserEvent], *, last_ms: int) -> list[AnyUserEvent]:
     """The same events, all moved in time by as much as brings the last one to `last_ms`."""
     shift = last_ms - max(event.occurred_at for event in events)

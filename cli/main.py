@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import dead_letters, load_commands, operations
+from cli import bench_commands, dead_letters, load_commands, operations
 from cli.context import Context, fail_clearly
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("doctor")(operations.doctor)
 app.command("warm-up")(operations.warm_up)
 app.add_typer(operations.topics, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(bench_commands.app, name="bench")
 
 
 @app.callback()

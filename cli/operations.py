@@ -28,13 +28,15 @@ def demo(
         float | None, typer.Option(help="End after so many seconds; default: Ctrl-C.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the final report here, as JSON.")] = None,
-    rate: Annotated[float, typer.Option(min=1, help="Purchase events a second.")] = 100.0,
+    rate: Annotated[float, typer.Option(min=1, help="Events a second.")] = 100.0,
+    screenshot: Annotated[Path | None, typer.Option(help="Write the last screen here, as SVG.")] = None,
 ) -> None:
     """Watch Headwater learn: two years of a real shop's purchases through Kafka, recommendations changing live."""
     from demo.run import DemoConfig, run_demo
 
     run_demo(
-        DemoConfig(duration_s=duration, report=report, rate=rate), settings=context_of(context).settings()
+        DemoConfig(duration_s=duration, report=report, rate=rate, screenshot=screenshot),
+        settings=context_of(context).settings(),
     )
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.resources import files
+from io import StringIO
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from demo.board import Board
@@ -36,6 +37,7 @@ from streams.warming import warm_up
 PARTITIONS = 4
 _PLAIN_EVERY_S = 5.0
 _FRAME_S = 0.5
+_FOOTER = "headwater demo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class DemoConfig:
     duration_s: float | None = None  # of the stream; None: until Ctrl-C
     rate: float = 100.0  # events a second
     report: Path | None = None
+    screenshot: Path | None = None  # the last screen, as SVG
 
 
 def run_demo(config: DemoConfig, *, settings: Settings) -> None:
@@ -137,6 +140,8 @@ class _Demo:
             self._stop.set()
             stream.join(60)
             reader.stop()
+        if self._config.screenshot is not None:
+            save_screenshot(self._config.screenshot, screen(board.glance(), titles, footer=_FOOTER))
         return report_of(outcome[0] if outcome else None, board=board, rate=self._config.rate)
 
     def _replay(self) -> ReplayReport:
@@ -186,6 +191,13 @@ def _demo_settings(settings: Settings, folder: Path) -> Settings:
         learner={"snapshot_dir": str(folder / "snapshots"), "publish_every_batches": 4},
         sources={"items": 8_192, "users": 16_384, "sessions": 65_536, "item_sessions": 64},
     )
+
+
+def save_screenshot(path: Path, shown: RenderableType) -> None:
+    """Write what a terminal of 118 columns would show, as SVG."""
+    console = Console(record=True, width=118, file=StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(shown)
+    console.save_svg(str(path), title="headwater demo")
 
 
 def _sayer(console: Console) -> Callable[[str], None]:

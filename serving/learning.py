@@ -5,9 +5,10 @@ log, never by the clock, so the same log leaves the same weights.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,11 @@ class Learning:
             for name in BASELINES
             for metric in ("recall", "mrr")
         }
+
+    @property
+    def states(self) -> Mapping[UserId, bytes]:
+        """The packed state of every user kept, the latest changed last: a live view."""
+        return MappingProxyType(self._states)
 
     @property
     def due(self) -> bool:

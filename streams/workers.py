@@ -10,6 +10,7 @@ import uvloop
 
 from events.clock import SystemClock
 from events.topics import USER_TOPICS, Topic
+from index.threads import limit_search_threads
 from models.bandit import DiversityBandit
 from models.encoder import TextEncoder
 from models.learner import Learner
@@ -63,6 +64,7 @@ def run_worker(settings: Settings, *, role: Role) -> None:
     observability = settings.observability
     port = metrics.serve(host=observability.metrics_host, port=observability.metrics_port)
     if role != "encoder":
+        limit_search_threads(settings.learner.threads)
         warm_up()
     log.info("%s: metrics on http://%s:%d/metrics", role, observability.metrics_host, port)
     start: dict[Role, Callable[[Settings, Metrics], None]] = {

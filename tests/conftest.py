@@ -9,7 +9,9 @@ import pytest
 from streams import processes
 from streams.embedded import EmbeddedRedis
 from streams.settings import KafkaSettings
+from streams.system import System
 from tests.servers import Broker, broker_kinds, running_broker
+from tests.systems import small_settings
 
 _numbers = itertools.count(1)
 
@@ -44,3 +46,23 @@ def redis_prefix() -> str:
 def free_port() -> int:
     """A port on 127.0.0.1 where nothing listens."""
     return processes.free_port()
+
+
+@pytest.fixture(scope="session")
+def shop(broker: Broker, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A whole small system: a recommender, the learner and the encoder, as processes of their own.
+
+    Shared by tests that bring their own shoppers and items. What was bought is not recommended again.
+    """
+    folder = tmp_path_factory.mktemp("shop")
+    prefix = f"t{os.getpid()}-shop-{next(_numbers)}"
+    settings = small_settings(
+        broker.kafka.model_copy(update={"topic_prefix": f"{prefix}-"}),
+        redis_url=redis_url,
+        redis_prefix=prefix,
+        folder=folder,
+        serving={"repeat": False},
+    )
+    with System(settings, log_dir=folder) as system:
+        system.wait_ready()
+        yield system

@@ -1,0 +1,206 @@
+"""The learner's state is a function of the log and of the order that it wrote down, whatever its process met."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from models.deep import DeepConfig
+from models.snapshots import snapshots
+from streams.learning import ADAPTER_KEY, SERVING_HEADER
+from streams.log_reader import LogRecord
+from streams.publisher import Record
+from tests.serving.learners import differences
+from tests.streams.learner_agents import (
+    LearnerLife,
+    Log,
+    interleaved,
+    learner_life,
+    shop_log,
+)
+
+LOG = shop_log()
+
+
+def taken_of(life: LearnerLife, folder: Path, before: Sequence[LogRecord]) -> list[LogRecord]:
+    """Records a killed life took before its last cut: what its next life repeats."""
+    return list(before)
+
+
+def read_on(life: LearnerLife, log: Log, *, seed: int) -> list[LogRecord]:
+    """What a restarted learner's consumer brings: everything from the offsets of its snapshot on."""
+    return interleaved(log, seed=seed, start=dict(life.agent.offsets))
+
+
+def as_published(records: Sequence[Record]) -> dict[int, tuple[bytes | None, bytes]]:
+    """Adapter by version; the same version published twice must be the same bytes."""
+    found: dict[int, tuple[bytes | None, bytes]] = {}
+    for record in records:
+        header = dict(record.headers)[SERVING_HEADER]
+        version = json.loads(header)["version"]
+        assert found.setdefault(version, (record.value, header)) == (record.value, header)
+    return found
+
+
+def test_kill_at_any_point_and_restart_end_in_the_bits_of_one_uninterrupted_life(tmp_path: Path) -> None:
+    order = interleaved(LOG, seed=1)
+    whole = learner_life(tmp_path / "whole")
+    whole.feed(order)
+    assert len(snapshots(tmp_path / "whole")) == 3
+    for killed_at in (1, 40, 77, 130, 200, len(order) - 1):
+        folder = tmp_path / f"killed-{killed_at}"
+        first = learner_life(folder)
+        first.feed(order[:killed_at])
+        del first  # kill -9: nothing is flushed, the folder is as it is
+        second = learner_life(folder)
+        second.feed(again_in_order(second, order))
+        assert differences(whole.state(), second.state()) == [], killed_at
+        assert second.agent.offsets == whole.agent.offsets
+        assert as_published([*second.published, *whole.published]) == as_published(whole.published)
+
+
+def again_in_order(life: LearnerLife, order: Sequence[LogRecord]) -> list[LogRecord]:
+    """The records of `order` that are not in the life's snapshot."""
+    at = life.agent.offsets
+    return [record for record in order if record.offset >= at.get((record.topic, record.partition), 0)]
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kills=st.lists(st.integers(1, 200), min_size=1, max_size=3),
+    seeds=st.lists(st.integers(0, 1000), min_size=4, max_size=4),
+)
+def test_restart_repeats_what_it_had_published_whatever_order_partitions_come_back_in(
+    tmp_path_factory: pytest.TempPathFactory, kills: list[int], seeds: list[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("learner")
+    published: list[Record] = []
+    for killed_after, seed in zip(kills, seeds, strict=False):
+        life = learner_life(folder)
+        life.feed(read_on(life, LOG, seed=seed)[:killed_after])
+        published += life.published
+    last = learner_life(folder)
+    last.feed(read_on(last, LOG, seed=seeds[-1]))
+    as_published([*published, *last.published])  # asserts that a version has one content for ever
+    assert last.agent.offsets == {place: len(records) for place, records in LOG.items()}
+
+
+def test_interrupted_life_equals_one_that_is_fed_in_the_order_written_down(tmp_path: Path) -> None:
+    first = learner_life(tmp_path / "killed", snapshot_every=1000)
+    first.feed(interleaved(LOG, seed=5)[:150])
+    runs = [tuple(run) for line in journal(tmp_path / "killed") for run in line]
+    del first
+    second = learner_life(tmp_path / "killed", snapshot_every=1000)
+    second.feed(read_on(second, LOG, seed=99))
+    runs = [tuple(run) for line in journal(tmp_path / "killed") for run in line]
+    order: list[LogRecord] = []
+    at: dict[tuple[str, int], int] = {}
+    for topic, partition, last in runs:
+        order += LOG[topic, partition][at.get((topic, partition), 0) : last + 1]
+        at[topic, partition] = last + 1
+    tail = interleaved(LOG, seed=0, start=at)
+    assert len(order) > 150
+    plain, cut = learner_life(tmp_path / "plain", snapshot_every=1000), len(second.published)
+    plain.feed(order)
+    assert as_published(plain.published) == as_published(second.published)
+    assert len(plain.published) == cut > 5
+    assert len(order) + len(tail) == sum(map(len, LOG.values()))
+
+
+def journal(folder: Path) -> list[list[list[object]]]:
+    path = folder / "journal.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_transformer_and_its_optimiser_come_back_to_the_bit(tmp_path: Path, deep_config: DeepConfig) -> None:
+    order = interleaved(LOG, seed=3)
+    whole = learner_life(tmp_path / "whole", deep=deep_config)
+    whole.feed(order)
+    first = learner_life(tmp_path / "killed", deep=deep_config)
+    first.feed(order[:140])
+    second = learner_life(tmp_path / "killed", deep=deep_config)
+    assert second.agent.offsets  # it starts from a snapshot, not from nothing
+    second.feed(again_in_order(second, order))
+    assert any("deep" in name for name in whole.state())
+    assert differences(whole.state(), second.state()) == []
+    assert as_published([*whole.published, *second.published]) == as_published(whole.published)
+
+
+def test_batches_of_the_consumer_do_not_matter(tmp_path: Path) -> None:
+    order = interleaved(LOG, seed=2)
+    single, batched = learner_life(tmp_path / "single"), learner_life(tmp_path / "batched")
+    single.feed(order)
+    for start in range(0, len(order), 17):
+        batched.published += batched.agent.process(order[start : start + 17])
+    assert differences(single.state(), batched.state()) == []
+    assert as_published(single.published) == as_published(batched.published)
+
+
+def test_records_delivered_again_are_taken_once(tmp_path: Path) -> None:
+    """A rebalance makes the consumer read on from the offsets taken; what it had fetched beyond comes twice."""
+    order = interleaved(LOG, seed=2)
+    once, twice = learner_life(tmp_path / "once"), learner_life(tmp_path / "twice")
+    once.feed(order)
+    for start in range(0, len(order), 20):
+        twice.feed(order[max(0, start - 30) : start + 20])
+    assert differences(once.state(), twice.state()) == []
+    assert twice.agent.offsets == once.agent.offsets
+
+
+def test_records_delivered_again_while_the_journal_is_replayed_are_taken_once(tmp_path: Path) -> None:
+    order = interleaved(LOG, seed=2)
+    whole = learner_life(tmp_path / "whole", snapshot_every=1000)
+    whole.feed(order)
+    first = learner_life(tmp_path / "killed", snapshot_every=1000)
+    first.feed(order[:150])
+    second = learner_life(tmp_path / "killed", snapshot_every=1000)
+    by_partition = [record for place in sorted(LOG) for record in LOG[place]]
+    second.feed(by_partition[:120])  # waits in part for the partitions whose turn comes first
+    second.feed(again_in_order(second, order))  # the rebalance: everything not taken comes again
+    assert second.agent.offsets == whole.agent.offsets
+    assert as_published([*second.published, *first.published]) == as_published(second.published)
+    assert sum(report for report in [second.learnt.learner.units]) == whole.learnt.learner.units
+
+
+def test_adapters_are_due_by_steps_and_say_with_what_they_were_made(tmp_path: Path) -> None:
+    life = learner_life(tmp_path, publish_every=3)
+    life.feed(interleaved(LOG, seed=1))
+    steps = life.learnt.learner.batches
+    assert len(life.published) == steps // 3 > 5
+    for number, record in enumerate(life.published, start=1):
+        serving = json.loads(dict(record.headers)[SERVING_HEADER])
+        assert (record.topic, record.key) == ("adapters", ADAPTER_KEY)
+        assert (serving["version"], serving["steps"]) == (number, 3 * number)
+        assert serving["prequential"].keys() >= {"headwater", "recent_popularity", "personal_frequency"}
+
+
+def test_what_cannot_be_understood_teaches_nothing_and_stops_nothing(tmp_path: Path) -> None:
+    order = interleaved(LOG, seed=1)
+    clean, dirty = learner_life(tmp_path / "clean"), learner_life(tmp_path / "dirty")
+    clean.feed(order)
+    ends = {place: len(records) for place, records in LOG.items()}
+    dirty.feed(order)
+    poison = [
+        LogRecord(topic, partition, end, order[-1].timestamp_ms, b"k", b"\xff{")
+        for (topic, partition), end in sorted(ends.items())
+    ]
+    dirty.feed(poison)
+    assert differences(clean.state(), dirty.state()) == []
+    assert dirty.agent.offsets == {place: end + 1 for place, end in ends.items()}
+
+
+def test_every_kept_snapshot_can_be_started_from(tmp_path: Path) -> None:
+    life = learner_life(tmp_path)
+    life.feed(interleaved(LOG, seed=1))
+    kept = snapshots(tmp_path)
+    assert len(kept) == 3
+    for newest in reversed(kept[1:]):
+        started = learner_life(tmp_path)
+        assert started.agent.offsets
+        for path in sorted(newest.iterdir()):
+            path.unlink()
+        newest.rmdir()  # damaged, so the operator removes it, as the error says
+    assert learner_life(tmp_path).agent.offsets
