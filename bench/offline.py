@@ -68,9 +68,7 @@ class Offline:
     """Sources, recommender and learner of one process. Each catalogue record comes before the first event
     that happened after it, as the demo sends them."""
 
-    def __init__(
-        self, settings: Settings, *, timer: StageTimer | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, *, timer: StageTimer | None = None) -> None:
         self.settings = settings
         index = item_index(settings)
         self.sources = source_set(settings, index=index)

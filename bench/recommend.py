@@ -78,9 +78,7 @@ def run_recommend(
     return _report(config, stages, offline=offline, settings=settings, machine=machine)
 
 
-def _learnt(
-    config: RecommendBenchConfig, *, settings: Settings, timer: Stages, tell: Tell
-) -> Offline:
+def _learnt(config: RecommendBenchConfig, *, settings: Settings, timer: Stages, tell: Tell) -> Offline:
     events = list(stream(config.events))
     items = until(catalogue(), last_ms=events[-1].occurred_at)
     tell(f"encoding {len(items):,} titles")

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,17 @@ class Restored:
     extra: dict[str, Any]  # what the caller gave to `save_snapshot`: offsets and the like
 
 
-def save_snapshot(learner: Learner, root: Path, *, extra: Mapping[str, Any], keep: int = 3) -> Path:
+def save_snapshot(
+    learner: Learner,
+    root: Path,
+    *,
+    extra: Mapping[str, Any],
+    keep: int = 3,
+    also: Callable[[Path], None] = lambda _folder: None,
+) -> Path:
     """Write the learner's state and the caller's `extra` (plain JSON values) under `root`; the new folder.
 
+    `also` writes what else belongs to the snapshot into its folder, before that appears: all of it or nothing.
     The newest `keep` snapshots stay, older ones are removed after the new one is safely there.
     """
     if keep < 1:
@@ -54,6 +62,7 @@ def save_snapshot(learner: Learner, root: Path, *, extra: Mapping[str, Any], kee
     }
     safetensors.numpy.save_file(learner.snapshot(), partial / _TENSORS)
     (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    also(partial)
     for written in (partial / _TENSORS, partial / _MANIFEST, partial):
         _sync(written)
     partial.rename(path)

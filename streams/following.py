@@ -62,6 +62,7 @@ class Following:
         self._clock = clock
         self._hashes = HashCache()
         self._warned_encoder = False
+        metrics.source_bytes.set(sources.nbytes)
 
     def handle(self, records: Sequence[LogRecord]) -> None:
         """Take records in log order; those of shopper topics, `item-vectors` and `adapters` may be mixed."""

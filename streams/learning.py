@@ -1,7 +1,6 @@
 """The learner agent's work: every event in one written-down order, training steps, adapters, snapshots."""
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ log = get_logger("learner")
 
 SERVING_HEADER = "hw-serving"  # of an adapter record: what recommenders need beside the weights, as JSON
 ADAPTER_KEY = b"ranker"
+MEMORY = "memory"  # folder of a snapshot: users' states and sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,13 @@ class LearningAgent:
         self.version = 0
         self._steps = 0
         self._restore()
+        self._counted_units = learning.units
         self._sequencer = Sequencer(Journal(config.folder / "journal.jsonl"), start=self.offsets)
 
     def process(self, records: Sequence[LogRecord]) -> list[Record]:
         """Take records in partition order; return the adapters that are due."""
         for record in records:
-            if record.offset >= self.offsets.get((record.topic, record.partition), 0):
-                self._sequencer.offer(record)
+            self._sequencer.offer(record)
         published: list[Record] = []
         for record in self._sequencer.ready():
             self._take(record)
@@ -142,6 +142,8 @@ class LearningAgent:
             self._outcomes.happened(event.rec_id, items=items, kind=kind, at_ms=at_ms)
 
     def _step(self) -> list[Record]:
+        self._metrics.prequential_units.inc(self._learning.units - self._counted_units)
+        self._counted_units = self._learning.units
         report = self._learning.train()
         self._steps += 1
         self._metrics.learner_steps.labels(result="guarded" if report.skipped else "taken").inc()
@@ -180,10 +182,7 @@ class LearningAgent:
 
     def snapshot(self) -> Path:
         """Save everything, offsets included; call it between steps only, when nothing waits for one."""
-        name = f"memory-{self._steps}"
-        self._learning.save(self._config.folder / name)
         extra: dict[str, Any] = {
-            "memory": name,
             "offsets": [[*place, offset] for place, offset in sorted(self.offsets.items())],
             "version": self.version,
             "steps": self._steps,
@@ -193,6 +192,7 @@ class LearningAgent:
         path = save_snapshot(
             self._learning.learner, self._config.folder, extra=extra, keep=self._config.snapshots_kept
         )
+        self._save_adapter()
         self._sequencer.snapshotted()
         for old in self._config.folder.glob("memory-*"):
             if old.name != name:
@@ -201,12 +201,21 @@ class LearningAgent:
         log.info("snapshot %s after %d steps", path.name, self._steps)
         return path
 
+    def _save_adapter(self) -> None:
+        """Keep the weights as a folder that peft reads, beside those of the last snapshots."""
+        folder = self._config.folder / "adapters"
+        name = f"step-{self._steps:09d}"
+        if not (folder / name).exists():
+            adapters.save_adapter(self._learning.learner.ranker, folder / name, version=str(self.version))
+        for old in sorted(folder.iterdir())[: -self._config.snapshots_kept]:
+            shutil.rmtree(old)
+
     def _restore(self) -> None:
         restored = restore_snapshot(self._learning.learner, self._config.folder)
         if restored is None:
             return
         extra = restored.extra
-        self._learning.load(self._config.folder / extra["memory"])
+        self._learning.load(restored.path / MEMORY)
         self.offsets = {(topic, partition): offset for topic, partition, offset in extra["offsets"]}
         self.version = extra["version"]
         self._steps = extra["steps"]

@@ -115,7 +115,7 @@ class Metrics:
             registry=registry,
         )
         self.source_bytes = Gauge(
-            "headwater_source_bytes", "Memory of a candidate source", ["source"], registry=registry
+            "headwater_source_bytes", "Memory of all candidate sources", registry=registry
         )
         self.index_items = Gauge("headwater_index_items", "Items in the text index", registry=registry)
         self.model_version = Gauge("headwater_model_version", "Adapter version in use", registry=registry)
@@ -155,9 +155,6 @@ class Metrics:
             "Records between the position and the Fetch high-water mark",
             ["topic", "partition"],
             registry=registry,
-        )
-        self.restarts = Counter(
-            "headwater_restarts", "Restarts of a child process after a crash", ["child"], registry=registry
         )
 
     def _make_learning(self) -> None:

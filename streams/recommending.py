@@ -19,6 +19,7 @@ from events.codec import Reject
 from events.flatten import EventColumns, HashCache, to_columns
 from events.ids import UserId, stable_hash
 from events.topics import USER_TOPICS, Topic
+from events.types import ViewItemList
 from serving.errors import StaleWriter, StateFormatError
 from serving.ports import PartitionWrite, StoredBatch, UserStore
 from serving.state import StateCodec
@@ -125,7 +126,8 @@ class RecommendingAgent:
         changed = self._fold(states, columns, arrivals.records, fresh=fresh)
         watermarks = _advanced(stored.applied, records)
 
-        # 4. Sources, ranker, diversity layer: a slate for each user whose turn it is.
+        # 4. Sources, ranker, diversity layer: a slate for each user who did something. Being shown a list is no
+        #    reason for another one: it would be shown again, and so on.
         turns = [
             Turn(
                 user_id=user,
@@ -136,10 +138,18 @@ class RecommendingAgent:
             )
             for row, (partition, user) in enumerate(users)
         ]
-        slates = [] if behind else self._slates.make(turns)
+        acted = {event.user_id for event in arrivals.events if not isinstance(event, ViewItemList)}
+        due = [turn for turn in turns if turn.user_id in acted]
+        slates = [] if behind else self._slates.make(due)
 
         # 5. One round trip, atomic: states, slates, waiting users, and the offsets that they include.
-        writes = self._writes(stored, watermarks, turns=turns, changed=changed, slates=slates)
+        writes = self._writes(
+            stored,
+            watermarks,
+            states={turn.user_id: turn for turn in turns if turn.user_id in changed},
+            slates={turn.user_id: slate for turn, slate in zip(due, slates, strict=False)},
+            waiting=due if behind else [],
+        )
         with self._stage("write"):
             await self._store.write(writes)
         self._count(arrivals, fresh=fresh)
@@ -207,34 +217,38 @@ class RecommendingAgent:
         stored: StoredBatch,
         watermarks: Mapping[int, Mapping[str, int]],
         *,
-        turns: Sequence[Turn],
-        changed: set[UserId],
-        slates: Sequence[Record],
+        states: Mapping[UserId, Turn],
+        slates: Mapping[UserId, Record],
+        waiting: Sequence[Turn],
     ) -> list[PartitionWrite]:
+        """What changes in each partition: the states of these turns, the slates, and who waits for one."""
+        turns = list(states.values())
         blobs = self._codec.pack(np.stack([turn.state for turn in turns])) if turns else []
-        of_partition: dict[int, list[int]] = defaultdict(list)
-        for row, turn in enumerate(turns):
-            of_partition[turn.partition].append(row)
-        writes = []
-        for partition, marks in watermarks.items():
-            expected = stored.applied[partition]
-            applied = {topic: at for topic, at in marks.items() if at > expected.get(topic, -1)}
-            rows = of_partition[partition]
-            writes.append(
-                PartitionWrite(
-                    partition=partition,
-                    batch_id=self._batch_id(partition),
-                    expected=expected,
-                    applied=applied,
-                    states={turns[row].user_id: blobs[row] for row in rows if turns[row].user_id in changed},
-                    slates={turns[row].user_id: slates[row].value or b"" for row in rows} if slates else {},
-                    waiting={}
-                    if slates
-                    else {turns[row].user_id: int(turns[row].state[LAST_MS]) for row in rows},
-                    served=[turns[row].user_id for row in rows] if slates else (),
-                )
+        changes: dict[int, dict[str, bytes]] = defaultdict(dict)
+        for turn, blob in zip(turns, blobs, strict=True):
+            changes[turn.partition][turn.user_id] = blob
+        made: dict[int, dict[str, bytes]] = defaultdict(dict)
+        for user, slate in slates.items():
+            if slate.partition is not None:
+                made[slate.partition][user] = slate.value or b""
+        late: dict[int, dict[str, int]] = defaultdict(dict)
+        for turn in waiting:
+            late[turn.partition][turn.user_id] = int(turn.state[LAST_MS])
+        return [
+            PartitionWrite(
+                partition=partition,
+                batch_id=self._batch_id(partition),
+                expected=stored.applied[partition],
+                applied={
+                    topic: at for topic, at in marks.items() if at > stored.applied[partition].get(topic, -1)
+                },
+                states=changes[partition],
+                slates=made[partition],
+                waiting=late[partition],
+                served=list(made[partition]),
             )
-        return writes
+            for partition, marks in watermarks.items()
+        ]
 
     def _stage(self, stage: str) -> Any:
         return timed_ms(self._metrics.stage_ms.labels(stage=stage))

@@ -76,11 +76,11 @@ class Sequencer:
     """`offer` records in partition order; `ready` yields them in the journal's order, then in the order offered."""
 
     def __init__(self, journal: Journal, *, start: Mapping[tuple[str, int], int] | None = None) -> None:
-        """`start`: next offset by topic and partition; runs that lie wholly before it are not waited for."""
+        """`start`: next offset by topic and partition; what lies before it is not waited for and not taken."""
         self._journal = journal
-        begin = start or {}
+        self._next = dict(start or {})
         self._replay = deque(
-            run for run in journal.read() if run.last >= begin.get((run.topic, run.partition), 0)
+            run for run in journal.read() if run.last >= self._next.get((run.topic, run.partition), 0)
         )
         self._waiting: dict[tuple[str, int], deque[LogRecord]] = {}
         self._offered: deque[LogRecord] = deque()
@@ -92,8 +92,13 @@ class Sequencer:
         return bool(self._replay)
 
     def offer(self, record: LogRecord) -> None:
+        """Take a record; one that was offered before (a rebalance brings it again) is passed over."""
+        place = (record.topic, record.partition)
+        if record.offset < self._next.get(place, 0):
+            return
+        self._next[place] = record.offset + 1
         if self._replay:
-            self._waiting.setdefault((record.topic, record.partition), deque()).append(record)
+            self._waiting.setdefault(place, deque()).append(record)
         else:
             self._offered.append(record)
 

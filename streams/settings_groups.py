@@ -113,7 +113,6 @@ class ServingSettings(Group):
     deep_budget_ms: float = Field(
         default=25.0, ge=0, description="of a batch for the transformer; 0: wide part only"
     )
-    seed: int = Field(default=7, ge=0, description="of the slates' chance")
 
     @model_validator(mode="after")
     def _consistent(self) -> "ServingSettings":

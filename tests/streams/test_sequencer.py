@@ -99,3 +99,21 @@ def test_run_whose_end_was_compacted_away_does_not_stall(tmp_path: Path) -> None
         ("item-vectors", 7),
     ]
     assert not sequencer.replaying
+
+
+@given(
+    lengths=st.lists(st.integers(0, 12), min_size=1, max_size=4),
+    seeds=st.tuples(st.integers(0, 99), st.integers(0, 99)),
+    again_from=st.integers(0, 40),
+)
+def test_record_offered_again_is_taken_once(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], seeds: tuple[int, int], again_from: int
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    log = log_of(lengths)
+    first = run(Sequencer(Journal(path)), interleave(log, seeds[0]), 5)
+    arrivals = interleave(log, seeds[1])
+    second = run(Sequencer(Journal(path)), [*arrivals[:again_from], *arrivals], 5)
+    kept = len(first) - len(first) % 5
+    assert second[:kept] == first[:kept]
+    assert sorted(second) == sorted(first)
