@@ -37,7 +37,7 @@ def fill(config: Mapping[str, Any], records: Iterable[Record]) -> dict[tuple[str
         ends[place] = max(ends.get(place, -1), message.offset())
 
     for record in records:
-        where = {} if record.partition is None else {"partition": record.partition}
+        where: dict[str, Any] = {} if record.partition is None else {"partition": record.partition}
         while True:
             try:
                 producer.produce(

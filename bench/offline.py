@@ -140,9 +140,8 @@ class Offline:
         return self.codec.unpack(blobs, users=user_hashes(users))
 
     def settle(self) -> None:
-        """Do what a worker does in quiet moments until nothing of it is left."""
-        while self.sources.refresh():
-            pass
+        """Do what a worker does in quiet moments, once for every item."""
+        self.sources.refresh(limit=len(self.sources.items))
         self._following.idle()
 
     def adapter(self, *, topic: str, version: int = 1, deep_pays: bool | None = None) -> Record:

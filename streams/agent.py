@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from streams.publisher import Publisher, Record
 
 Step = Callable[[list[LogRecord]], Awaitable[list[Record]]]
 STOP_TIMEOUT_S = 10.0
+_LOOK_S = 0.2
 _IN_FLIGHT = 4  # batches whose records are on their way to the broker
 
 
@@ -101,18 +103,17 @@ def crash_of(app: faust.App) -> Callable[[BaseException], None]:
 def run(app: faust.App) -> None:
     """Run the app until SIGTERM or SIGINT; raises what crashed it.
 
-    Work in flight is finished, for at most `STOP_TIMEOUT_S`; then the process ends as a kill would end it.
+    Once it is to stop, or has crashed, work in flight is finished for at most `STOP_TIMEOUT_S`; then the process
+    ends as a kill would end it. Faust alone would wait for a broker that is gone for ever.
     """
-    worker = _Worker(app, quiet=True, loglevel="WARNING", override_logging=False, redirect_stdouts=False)
+    worker = faust.Worker(app, quiet=True, loglevel="WARNING", override_logging=False, redirect_stdouts=False)
     worker.spinner = None  # it would write escape codes into the logs
+    threading.Thread(target=_end_after, args=(app,), name="patience", daemon=True).start()
     worker.execute_from_commandline()
 
 
-class _Worker(faust.Worker):
-    """Faust's worker with an end to its patience."""
-
-    def _schedule_shutdown(self, number: Any) -> None:
-        patience = threading.Timer(STOP_TIMEOUT_S, os._exit, (1,))
-        patience.daemon = True
-        patience.start()
-        super()._schedule_shutdown(number)
+def _end_after(app: faust.App) -> None:
+    while not app.should_stop:
+        time.sleep(_LOOK_S)
+    time.sleep(STOP_TIMEOUT_S)
+    os._exit(1)

@@ -1,7 +1,7 @@
 """Is the worker behind, and who waits for a slate because it was?"""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import faust
 
@@ -9,7 +9,15 @@ from streams.log_reader import LogReader, LogRecord
 from streams.metrics import Metrics
 from streams.publisher import Publisher, Record
 
-CatchUp = Callable[[Collection[int]], Awaitable[list[Record]]]
+
+class CatchUp(Protocol):
+    """Serves waiting users of a partition; how many there were."""
+
+    async def __call__(
+        self, partition: int, *, publish: Callable[[Sequence[Record]], Awaitable[None]]
+    ) -> int: ...
+
+
 _TICK_S = 0.1
 _LAG_TICK_S = 1.0
 
@@ -73,10 +81,7 @@ class Backlog:
             if not self._waiting or self.behind(()):
                 return
             partition = min(self._waiting)
-            slates = await catch_up([partition])
-            if slates:
-                await publisher.send(slates)
-            else:
+            if not await catch_up(partition, publish=publisher.send):
                 self._waiting.discard(partition)
 
         async def show_lag() -> None:

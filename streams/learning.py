@@ -1,6 +1,7 @@
 """The learner agent's work: every event in one written-down order, training steps, adapters, snapshots."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,13 +191,14 @@ class LearningAgent:
             "outcomes": self._outcomes.state(),
         }
         path = save_snapshot(
-            self._learning.learner, self._config.folder, extra=extra, keep=self._config.snapshots_kept
+            self._learning.learner,
+            self._config.folder,
+            extra=extra,
+            keep=self._config.snapshots_kept,
+            also=lambda folder: self._learning.save(folder / MEMORY),
         )
         self._save_adapter()
         self._sequencer.snapshotted()
-        for old in self._config.folder.glob("memory-*"):
-            if old.name != name:
-                shutil.rmtree(old)
         self._metrics.snapshot_unixtime.set(self._clock.now_ms() / 1000)
         log.info("snapshot %s after %d steps", path.name, self._steps)
         return path

@@ -7,7 +7,7 @@ records are acked; until then everything here may happen again, and doing it twi
 import asyncio
 import os
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,9 @@ log = get_logger("recommender")
 
 _TRIES = 5
 _TOPIC_NUMBER = {topic: number for number, topic in enumerate(USER_TOPICS)}
+
+
+Publish = Callable[[Sequence[Record]], Awaitable[None]]  # returns when the broker has the records
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +95,17 @@ class RecommendingAgent:
                 return letters + slates
             raise AssertionError("unreachable")
 
-    async def catch_up(self, partitions: Collection[int]) -> list[Record]:
-        """Make slates for users of these partitions whose slates waited during a backlog; [] when none does."""
+    async def catch_up(self, partition: int, *, publish: Publish) -> int:
+        """Make slates for some users of the partition whose slates waited during a backlog, and publish them.
+
+        How many users were found waiting; 0 means that none is left. A user waits until the broker has the
+        slate: a crash before that makes the next owner of the partition serve the user again.
+        """
         async with self._turn:
-            slates: list[Record] = []
-            for partition in sorted(partitions):
-                users = await self._store.pending(partition, limit=self._config.pending_max)
-                if users:
-                    slates += await self._recommend_waiting(partition, users)
-            return slates
+            users = await self._store.pending(partition, limit=self._config.pending_max)
+            if users:
+                await self._serve_waiting(partition, users, publish=publish)
+            return len(users)
 
     async def _fold_and_recommend(
         self, records: Sequence[LogRecord], arrivals: Arrivals, *, behind: bool
@@ -155,7 +160,7 @@ class RecommendingAgent:
         self._count(arrivals, fresh=fresh)
         return slates
 
-    async def _recommend_waiting(self, partition: int, users: Sequence[str]) -> list[Record]:
+    async def _serve_waiting(self, partition: int, users: Sequence[str], *, publish: Publish) -> None:
         stored = await self._store.read([(partition, user) for user in users])
         known = [
             (UserId(user), blob) for user, blob in zip(users, stored.states, strict=True) if blob is not None
@@ -168,6 +173,7 @@ class RecommendingAgent:
             for row, (user, _) in enumerate(known)
         ]
         slates = self._slates.make(turns)
+        await publish(slates)
         write = PartitionWrite(
             partition=partition,
             batch_id=self._batch_id(partition),
@@ -178,8 +184,7 @@ class RecommendingAgent:
         try:
             await self._store.write([write])
         except StaleWriter:
-            return []  # the partition's new owner finds them waiting
-        return slates
+            log.info("partition %d has a new owner, which finds its %d users waiting", partition, len(users))
 
     def _unpack(self, stored: StoredBatch, columns: EventColumns) -> NDArray[np.int64]:
         """(B, W) states; a state that cannot be read any more starts anew and is counted."""

@@ -14,6 +14,7 @@ from tests.servers import Broker, broker_kinds, running_broker
 from tests.systems import small_settings
 
 _numbers = itertools.count(1)
+SHOP_SLATE = 60
 
 
 @pytest.fixture(scope="session", params=broker_kinds(os.environ))
@@ -52,7 +53,8 @@ def free_port() -> int:
 def shop(broker: Broker, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A whole small system: a recommender, the learner and the encoder, as processes of their own.
 
-    Shared by tests that bring their own shoppers and items. What was bought is not recommended again.
+    Shared by tests that bring their own shoppers and items. What was bought is not recommended again, and a
+    slate is so long that it holds whatever the tests have put on sale.
     """
     folder = tmp_path_factory.mktemp("shop")
     prefix = f"t{os.getpid()}-shop-{next(_numbers)}"
@@ -61,7 +63,7 @@ def shop(broker: Broker, redis_url: str, tmp_path_factory: pytest.TempPathFactor
         redis_url=redis_url,
         redis_prefix=prefix,
         folder=folder,
-        serving={"repeat": False},
+        serving={"repeat": False, "slate_size": SHOP_SLATE},
     )
     with System(settings, log_dir=folder) as system:
         system.wait_ready()

@@ -13,7 +13,7 @@ from events.flatten import HashCache, to_columns
 from events.ids import ItemId, UserId
 from events.recommendation import Recommendation, decode_recommendation
 from events.topics import USER_TOPICS, Topic
-from events.types import AddToCart, AnyUserEvent, CatalogueItem, Item, Purchase, UserEvent, ViewItem
+from events.types import AddToCart, AnyUserEvent, CatalogueItem, Item, Purchase, ViewItem
 from load.sender import topic_of
 from serving.redis_store import RedisStore
 from streams.bounded_read import read_to_end
@@ -60,8 +60,13 @@ class Storefront:
         raw = [(topic_of(event), event.user_id.encode(), encode(event)) for event in given]
         return [Sent(event, place) for event, place in zip(given, self.send_raw(raw), strict=True)]
 
-    def send_raw(self, records: Iterable[tuple[Topic, bytes | None, bytes | None]]) -> list[Place]:
-        """Records as they are: topic, key, value."""
+    def send_raw(
+        self,
+        records: Iterable[tuple[Topic, bytes | None, bytes | None]],
+        *,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> list[Place]:
+        """Records as they are: topic, key, value, and the headers of each of them."""
         places: dict[int, Place] = {}
         problems: list[str] = []
 
@@ -79,6 +84,7 @@ class Storefront:
                 topic_name(topic, kafka=self.kafka),
                 key=key,
                 value=value,
+                headers=list(headers),
                 on_delivery=reported(number),
             )
             self._producer.poll(0)
@@ -171,11 +177,11 @@ def _common(user: str, *, number: int, at_ms: int | None) -> dict[str, Any]:
 
 def visits(
     n: int, *, users: int, items: int = 40, seed: int = 1, first: int = 0, prefix: str = ""
-) -> list[UserEvent]:
+) -> list[AnyUserEvent]:
     """`n` clicks of shoppers c-… and baskets of shoppers p-…, so that a user's events lie on one topic only
     and their order in the log is known. Every tenth event is sent twice, as a producer in trouble would."""
     rng = np.random.default_rng(seed)
-    made: list[UserEvent] = []
+    made: list[AnyUserEvent] = []
     for number in range(first, first + n):
         user, item = int(rng.integers(users)), int(rng.integers(items))
         if user % 3:

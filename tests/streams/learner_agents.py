@@ -1,7 +1,7 @@
 """The learner's agent with all its parts, fed records by hand in place of a broker."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,17 @@ class LearnerLife:
 
     agent: LearningAgent
     learnt: Learnt
-    published: list[Record]
+    metrics: Metrics
+    published: list[Record] = field(default_factory=list)
+
+    def events(self) -> float:
+        """Events of shoppers taken in this life."""
+        return sum(
+            sample.value
+            for family in self.metrics.registry.collect()
+            for sample in family.samples
+            if sample.name == "headwater_events_total"
+        )
 
     def feed(self, records: Iterable[LogRecord]) -> None:
         """One record a call, as a slow stream comes; `process` takes any number."""
@@ -81,7 +91,7 @@ def learner_life(
         metrics=metrics,
         clock=clock,
     )
-    return LearnerLife(agent, learnt, [])
+    return LearnerLife(agent, learnt, metrics)
 
 
 def no_adapters(_record: LogRecord) -> int:
