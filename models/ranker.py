@@ -93,7 +93,18 @@ class Ranker:
         Raises InputError when arrays do not fit together or a feature is not finite.
         """
         view = self.view(batch)
-        wide = self.wide_scores(view)
+        return self.add_deep(batch, table, view=view, wide=self.wide_scores(view), deep=deep)
+
+    def add_deep(
+        self,
+        batch: RankBatch,
+        table: ItemTable,
+        *,
+        view: WideView,
+        wide: NDArray[np.float32],
+        deep: NDArray[np.bool_] | bool,
+    ) -> Scores:
+        """As `score`, for a batch whose `view` and `wide` scores (B, C) are at hand."""
         total = wide.copy()
         asked = np.broadcast_to(np.asarray(deep, np.bool_), (len(batch),))
         used = asked & view.valid.any(1) if self.deep else np.zeros(len(batch), np.bool_)

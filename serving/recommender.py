@@ -16,7 +16,7 @@ from index.sources.source_set import SourceSet
 from index.sources.union import Candidates
 from models.bandit import DiversityBandit
 from models.batch import ItemTable, RankBatch
-from models.ranker import Ranker
+from models.ranker import Ranker, WideView
 from models.slate import SlateConfig, make_slates
 from serving.overload import Plan
 from serving.state import StateView
@@ -100,11 +100,13 @@ class Recommender:
         """
         ranked = self.rank(states, now_ms=now_ms, share=plan.candidates_share)
         with self._stage("wide"):
-            scores = self._wide_scores(ranked.batch)
-        asked = np.arange(len(now_ms)) < (plan.deep_users if deep else 0)
+            view = self.ranker.view(ranked.batch)
+            scores = self._wide_scores(view, ranked.batch)
+        asked = np.arange(len(now_ms)) < (plan.deep_users if deep and self.trained else 0)
         started = perf_counter()
         if asked.any():
-            scores = self.ranker.score(ranked.batch, self.item_table(), deep=asked).total
+            table = self.item_table()
+            scores = self.ranker.add_deep(ranked.batch, table, view=view, wide=scores, deep=asked).total
         deep_ms = (perf_counter() - started) * 1e3
         if asked.any():
             self._timer("deep", deep_ms)
@@ -161,12 +163,12 @@ class Recommender:
         vectors, hashes = self.sources.catalogue.item_table()
         return ItemTable(vectors=vectors, hashes=hashes)
 
-    def _wide_scores(self, batch: RankBatch) -> NDArray[np.float32]:
+    def _wide_scores(self, view: WideView, batch: RankBatch) -> NDArray[np.float32]:
         """(B, C), -inf at padding."""
         if self.trained:
-            return self.ranker.wide_scores(self.ranker.view(batch))
+            return self.ranker.wide_scores(view)
         order = -np.arange(batch.candidates.shape[1], dtype=np.float32)
-        return np.where(batch.candidates > 0, order, np.float32(-np.inf))
+        return np.where(view.valid, order, np.float32(-np.inf))
 
     def _slates(
         self,

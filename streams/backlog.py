@@ -1,7 +1,6 @@
 """Is the worker behind, and who waits for a slate because it was?"""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import faust
 
@@ -9,24 +8,19 @@ from streams.log_reader import LogReader, LogRecord
 from streams.metrics import Metrics
 from streams.publisher import Publisher, Record
 
-
-class CatchUp(Protocol):
-    """Serves waiting users of a partition; how many there were."""
-
-    async def __call__(
-        self, partition: int, *, publish: Callable[[Sequence[Record]], Awaitable[None]]
-    ) -> int: ...
-
-
+CatchUp = Callable[[Collection[int]], Awaitable[list[Record]]]
+Applied = Callable[[Collection[int]], Awaitable[Mapping[int, Mapping[str, int]]]]
 _TICK_S = 0.1
 _LAG_TICK_S = 1.0
 
 
 class Backlog:
-    """Watches the lag by the high-water marks that fetches bring, and serves waiting users once it is gone.
+    """Watches how far the log's end lies before the worker, and serves waiting users once it has caught up.
 
-    A worker is behind while its sources have not read their topics to the end, and while more than
-    `behind_events` records lie before it.
+    The end is where the group-less reader is, which follows every partition to its fetched high-water mark. A
+    worker is behind while that reader is still reading the topics for the first time, while it does not know
+    yet how far a partition of its own has been applied, and while more than `behind_events` events lie before
+    it; a record counts as the number of events that records held lately.
     """
 
     def __init__(
@@ -47,41 +41,46 @@ class Backlog:
         self._waiting: set[int] = set()  # partitions in which users may wait
         self._assigned: frozenset[int] = frozenset()
 
-    def behind(self, records: Sequence[LogRecord]) -> bool:
+    def behind(self, records: Sequence[LogRecord], *, events_per_record: float) -> bool:
         """Whether the slates of these records are to wait."""
         for record in records:
             self._read[record.topic, record.partition] = record.offset + 1
-        late = not self._reader.caught_up.is_set() or sum(self.lags().values()) >= self._behind_events
+        late = (
+            not self._reader.caught_up.is_set()
+            or self._owned() - {partition for _, partition in self._read} != frozenset()
+            or sum(self.lags().values()) * events_per_record >= self._behind_events
+        )
         if late:
             self._waiting.update(record.partition for record in records)
         return late
 
     def lags(self) -> dict[tuple[str, int], int]:
-        """Records that lie before the worker, of each partition that it owns and has read from."""
-        owned = {(tp.topic, tp.partition) for tp in self._app.consumer.assignment()}
-        lags = {}
-        for place in owned & self._read.keys():
-            highwater = self._app.consumer.highwater(_topic_partition(place))
-            lags[place] = max(0, (highwater or 0) - self._read[place])
-        return lags
+        """Records that lie before the worker, of each partition of its own whose position it knows."""
+        owned = self._owned()
+        ends = self._reader.positions()
+        return {
+            place: max(0, ends.get(place, 0) - read)
+            for place, read in self._read.items()
+            if place[1] in owned
+        }
 
-    def attach(self, *, catch_up: CatchUp, publisher: Publisher) -> None:
-        """Give the app the timers that serve waiting users and show the lag."""
+    def attach(self, *, catch_up: CatchUp, applied: Applied, publisher: Publisher) -> None:
+        """Give the app the timers that learn of new partitions, serve waiting users and show the lag."""
 
         async def serve_waiting() -> None:
-            partitions = frozenset(
-                tp.partition for tp in self._app.consumer.assignment() if tp.topic in self._topics
-            )
-            self._waiting |= (
-                partitions - self._assigned
-            )  # a worker before this one may have left some waiting
-            self._waiting &= partitions
-            self._assigned = partitions
-            self._metrics.ready.set(bool(partitions) and self._reader.caught_up.is_set())
-            if not self._waiting or self.behind(()):
+            owned = self._owned()
+            new, self._assigned = owned - self._assigned, owned
+            if new:
+                await self._learn_positions(new, applied)
+            self._waiting = (self._waiting | new) & owned  # a worker before this one may have left some
+            self._metrics.ready.set(bool(owned) and self._reader.caught_up.is_set())
+            if not self._waiting or self.behind((), events_per_record=1.0):
                 return
             partition = min(self._waiting)
-            if not await catch_up(partition, publish=publisher.send):
+            slates = await catch_up([partition])
+            if slates:
+                await publisher.send(slates)
+            else:
                 self._waiting.discard(partition)
 
         async def show_lag() -> None:
@@ -91,6 +90,12 @@ class Backlog:
         self._app.timer(_TICK_S, name="serve-waiting")(serve_waiting)
         self._app.timer(_LAG_TICK_S, name="show-lag")(show_lag)
 
+    async def _learn_positions(self, partitions: Collection[int], applied: Applied) -> None:
+        """What was applied of partitions that this worker has just been given."""
+        for partition, marks in (await applied(partitions)).items():
+            for topic in self._topics:
+                place = (topic, partition)
+                self._read[place] = max(self._read.get(place, 0), marks.get(topic, -1) + 1)
 
-def _topic_partition(place: tuple[str, int]) -> Any:
-    return faust.types.TP(*place)
+    def _owned(self) -> frozenset[int]:
+        return frozenset(tp.partition for tp in self._app.consumer.assignment() if tp.topic in self._topics)

@@ -30,6 +30,7 @@ log = get_logger("following")
 
 ApplyAdapter = Callable[[LogRecord], int]  # takes an adapter's record, returns the version now in use
 _LEARN_AT_ONCE = 64  # events learnt under one hold of the lock: a millisecond or two of a click's wait
+_ROUND_EVERY = 50  # quiet moments between two visits to items whose neighbours were found before
 _REFRESH_AT_ONCE = 8  # items whose text neighbours are found under one hold of the lock
 
 
@@ -62,6 +63,7 @@ class Following:
         self._clock = clock
         self._hashes = HashCache()
         self._warned_encoder = False
+        self._idled = 0
         metrics.source_bytes.set(sources.nbytes)
 
     def handle(self, records: Sequence[LogRecord]) -> None:
@@ -85,8 +87,10 @@ class Following:
 
     def idle(self) -> None:
         """Work that waits for a quiet moment: text neighbours of items that came lately, the index's rebuild."""
-        with self.lock:
-            self.sources.refresh(limit=_REFRESH_AT_ONCE)
+        self._idled += 1
+        if self.sources.unrefreshed or self._idled % _ROUND_EVERY == 0:
+            with self.lock:
+                self.sources.refresh(limit=_REFRESH_AT_ONCE)
         if self.index.needs_rebuild:
             self.index.rebuild()
 

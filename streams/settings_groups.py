@@ -94,7 +94,7 @@ class ServingSettings(Group):
     slate_size: int = Field(default=10, ge=1, le=100, description="items of a slate")
     candidates: int = Field(default=200, ge=10, le=2000, description="candidates gathered for a user")
     deep_candidates: int = Field(
-        default=50, ge=1, le=500, description="best candidates the transformer re-scores"
+        default=32, ge=1, le=500, description="best candidates the transformer re-scores"
     )
     repeat: bool = Field(
         default=True, description="bought items may be recommended again (consumables always may)"

@@ -193,6 +193,7 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
         clock=SystemClock(),
     )
     events = topics_read(settings, *USER_TOPICS)
+    store = RedisStore(settings.redis.options(), keys=settings.redis.key_space(partitions=kafka.partitions))
     agent = RecommendingAgent(
         AgentConfig(
             topics=events,
@@ -228,7 +229,9 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
     backlog = Backlog(app, reader=reader, topics=events, behind_events=serving.behind_events, metrics=metrics)
 
     async def step(records: list[LogRecord]) -> list[Record]:
-        return await agent.process(records, behind=backlog.behind(records))
+        return await agent.process(
+            records, behind=backlog.behind(records, events_per_record=agent.events_per_record)
+        )
 
     with Publisher(kafka.confluent()) as publisher:
         attach(
@@ -239,7 +242,7 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
             step=step,
             publisher=publisher,
         )
-        backlog.attach(catch_up=agent.catch_up, publisher=publisher)
+        backlog.attach(catch_up=agent.catch_up, applied=store.applied, publisher=publisher)
         reader.start()
         try:
             run(app)

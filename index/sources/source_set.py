@@ -140,6 +140,11 @@ class SourceSet:
         """Find the text neighbours of at most `limit` items; how many were done. For ticks."""
         return sum(s.refresh(limit=limit) for s in self.sources if isinstance(s, TextNeighbours))
 
+    @property
+    def unrefreshed(self) -> int:
+        """Items whose text came lately and whose neighbours have not been found yet."""
+        return sum(source.waiting for source in self.sources if isinstance(source, TextNeighbours))
+
     def query(
         self,
         users: NDArray[np.int64],

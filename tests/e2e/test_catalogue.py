@@ -9,7 +9,7 @@ from events.ids import ItemId
 from events.recommendation import Recommendation
 from events.types import CatalogueItem
 from streams.system import System
-from tests.storefront import Storefront, purchase, view
+from tests.storefront import START_MS, Storefront, purchase, view
 from tests.streams.deadlines import wait_for
 
 pytestmark = pytest.mark.e2e
@@ -17,7 +17,8 @@ _numbers = count(500_000)
 
 
 def item(item_id: str, name: str, **more: object) -> CatalogueItem:
-    return CatalogueItem(item_id=ItemId(item_id), item_name=name, **more)  # type: ignore[arg-type]
+    """On sale since before any shopper came, in the time of the events."""
+    return CatalogueItem(item_id=ItemId(item_id), item_name=name, occurred_at=START_MS, **more)  # type: ignore[arg-type]
 
 
 def slate_of(storefront: Storefront, user: str, *, clicks: str) -> Recommendation:
@@ -36,7 +37,10 @@ def newcomers_until(
         found.append(slate_of(storefront, f"newcomer-{next(_numbers)}", clicks=clicks))
         return right(found[-1])
 
-    wait_for(newcomer, what=what, timeout_s=30)
+    try:
+        wait_for(newcomer, what=what, timeout_s=10)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: the last slate was {ids(found[-1])}") from error
     return found[-1]
 
 

@@ -58,7 +58,7 @@ def test_every_adapter_is_the_same_after_a_kill_and_in_a_life_without_one(
         log_dir=tmp_path,
     ):
         wait_for(
-            lambda: [v for v, _ in adapters(storefront)[len(first) :]][-1:] == [max(versions)],
+            lambda: max([0, *dict(adapters(storefront)[len(first) :])]) >= max(versions),
             what="the life without a kill",
             timeout_s=90,
         )

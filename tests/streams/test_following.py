@@ -1,0 +1,135 @@
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from events.codec import encode
+from events.ids import ItemId, stable_hash
+from events.item_vector import ItemVector, encode_item_vector
+from index.sources.source_set import SourceSet
+from models import adapters
+from streams.learning import SERVING_HEADER
+from streams.log_reader import LogRecord
+from tests.storefront import view
+from tests.streams.recommenders import NOW_MS, Shop, make_shop
+
+pytestmark = pytest.mark.usefixtures("compiled")
+DIM = 8
+
+
+def vector(
+    item_id: str, *, at: int = 0, encoder: str = "test-encoder", dim: int = DIM, available: bool = True
+) -> bytes:
+    unit = np.zeros(dim, "<f2")
+    unit[at % dim] = 1.0
+    item = ItemVector(
+        item_id=ItemId(item_id),
+        title=item_id,
+        vector=unit.tobytes(),
+        encoder=encoder,
+        first_ms=NOW_MS,
+        available=available,
+    )
+    return encode_item_vector(item)
+
+
+def item_record(item_id: str, value: bytes | None, *, offset: int = 0) -> LogRecord:
+    return LogRecord("item-vectors", 0, offset, NOW_MS, item_id.encode(), value)
+
+
+def row(sources: SourceSet, item_id: str) -> int:
+    return int(sources.items.lookup(np.array([stable_hash(item_id)]))[0])
+
+
+def test_events_of_all_partitions_teach_the_sources() -> None:
+    shop = make_shop()
+    events = [view(f"u{n}", "lamp", number=n) for n in range(9)]
+    shop.following.handle(shop.records(events))
+    assert shop.value("headwater_source_events_total") == 9
+    sources = shop.following.sources
+    assert sources.popularity.best[0, 0] == row(sources, "lamp") > 0
+    assert sources.catalogue.ids[row(sources, "lamp")] == "lamp"
+
+
+def test_poison_teaches_nothing_and_stops_nothing() -> None:
+    shop = make_shop()
+    poison = shop.record("clicks", b"u", b"\xff")
+    good = shop.record("clicks", b"u", encode(view("u", "lamp", number=1)))
+    shop.following.handle([poison, good])
+    assert shop.value("headwater_source_events_total") == 1
+
+
+def test_item_is_known_searchable_and_then_gone() -> None:
+    shop = make_shop()
+    shop.following.handle(
+        [item_record("lamp", vector("lamp")), item_record("mug", vector("mug", at=1), offset=1)]
+    )
+    sources, index = shop.following.sources, shop.following.index
+    assert len(index) == 2
+    assert shop.value("headwater_index_items") == 2
+    shop.following.handle([item_record("lamp", None, offset=2)])
+    assert len(index) == 1
+    assert sources.catalogue.removed[row(sources, "lamp")]
+    shop.following.handle([item_record("never-seen", None, offset=3)])
+    assert len(index) == 1
+
+
+def test_item_out_of_stock_is_known_but_not_available() -> None:
+    shop = make_shop()
+    shop.following.handle([item_record("lamp", vector("lamp", available=False))])
+    sources = shop.following.sources
+    assert not sources.catalogue.available[row(sources, "lamp")]
+
+
+def test_vectors_of_another_encoder_are_left_out_and_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    shop = make_shop()
+    strange = [
+        item_record("lamp", vector("lamp", encoder="other")),
+        item_record("mug", vector("mug", dim=4), offset=1),
+    ]
+    with caplog.at_level(logging.ERROR):
+        shop.following.handle(strange)
+    assert len(shop.following.index) == 0
+    assert row(shop.following.sources, "lamp") > 0  # known, without its text
+    assert len([r for r in caplog.records if "are left out" in r.getMessage()]) == 1
+
+
+def test_damaged_item_record_is_left_out() -> None:
+    shop = make_shop()
+    shop.following.handle([item_record("lamp", b"\xc1junk"), item_record("mug", vector("mug"), offset=1)])
+    assert row(shop.following.sources, "lamp") == 0
+    assert row(shop.following.sources, "mug") > 0
+
+
+def adapter(shop: Shop, *, version: int) -> LogRecord:
+    bandit = shop.model.recommender.bandit.state()
+    serving = json.dumps({"version": version, "deep_pays": False, "bandit": bandit}).encode()
+    weights = adapters.pack(shop.model.recommender.ranker, version=str(version))
+    return LogRecord("adapters", 0, version, NOW_MS, b"ranker", weights, ((SERVING_HEADER, serving),))
+
+
+def test_adapter_serves_from_its_record_on() -> None:
+    shop = make_shop()
+    assert (shop.model.version, shop.model.recommender.trained) == (0, False)
+    shop.following.handle([adapter(shop, version=3)])
+    assert (shop.model.version, shop.model.recommender.trained) == (3, True)
+    assert shop.value("headwater_model_version") == 3
+
+
+def test_damaged_adapters_change_nothing() -> None:
+    shop = make_shop()
+    good = adapter(shop, version=3)
+    assert good.value is not None
+    shop.following.handle([good])
+    before = {name: a.tobytes() for name, a in shop.model.recommender.ranker.snapshot().items()}
+    for damaged in (
+        good._replace(value=good.value[:-7]),
+        good._replace(value=b""),
+        good._replace(value=None),
+        good._replace(headers=()),
+        good._replace(headers=((SERVING_HEADER, b"{"),)),
+    ):
+        shop.following.handle([damaged])
+        assert {n: a.tobytes() for n, a in shop.model.recommender.ranker.snapshot().items()} == before
+        assert shop.model.version == 3

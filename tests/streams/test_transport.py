@@ -1,0 +1,143 @@
+"""Faust's consumer as we need it: on a real broker, with our fetch wait, assignor and start offsets."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+
+from events.topics import Topic
+from streams import topics
+from streams.agent import log_record
+from streams.faust_app import AppConfig, make_app
+from streams.log_reader import LogRecord
+from streams.settings import KafkaSettings, Settings
+from streams.topics import topic_name
+from tests.storefront import Storefront, purchase, view
+
+Until = Callable[[], bool]
+
+
+@pytest.fixture
+def shop(kafka: KafkaSettings) -> Storefront:
+    topics.ensure(kafka)
+    return Storefront(Settings(kafka=kafka))
+
+
+class Reader:
+    """An app that notes what it is given."""
+
+    def __init__(
+        self, shop: Storefront, *, folder: Path, start: dict[tuple[str, int], int] | None = None
+    ) -> None:
+        kafka = shop.kafka
+        config = AppConfig(
+            group=f"{kafka.topic_prefix}group",
+            bootstrap_servers=kafka.bootstrap_servers,
+            data_dir=folder,
+            session_timeout_s=kafka.session_timeout_s,
+            heartbeat_s=kafka.heartbeat_s,
+            fetch_wait_ms=37,
+        )
+        self.app: Any = make_app(config, start_offsets=start)
+        self.records: list[LogRecord] = []
+        names = [topic_name(topic, kafka=kafka) for topic in (Topic.CLICKS, Topic.PURCHASES)]
+
+        async def take(stream: Any) -> None:
+            async for events in stream.noack_take(100, within=0.01):
+                self.records += [log_record(event.message) for event in events]
+                for event in events:
+                    event.ack()
+
+        self.app.agent(self.app.topic(*names, key_type=bytes, value_type=bytes))(take)
+
+    def partitions(self) -> dict[str, set[int]]:
+        owned: dict[str, set[int]] = {}
+        for tp in self.app.consumer.assignment() if self.app.started else ():
+            owned.setdefault(tp.topic, set()).add(tp.partition)
+        return owned
+
+
+def run(*readers: Reader, until: Until, then: Callable[[], Awaitable[None]] | None = None) -> None:
+    """Run the apps in one loop until the condition holds."""
+
+    async def together() -> None:
+        for reader in readers:
+            reader.app.finalize()
+            await reader.app.maybe_start()
+        try:
+            async with asyncio.timeout(60):
+                while not until():
+                    await asyncio.sleep(0.02)
+                if then is not None:
+                    await then()
+        finally:
+            for reader in readers:
+                await reader.app.stop()
+
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    for reader in readers:
+        reader.app.loop = loop
+    try:
+        loop.run_until_complete(together())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def test_everything_is_read_with_our_wait_and_our_assignor(shop: Storefront, tmp_path: Path) -> None:
+    sent = shop.send(
+        [view(f"u{n}", "i", number=n) for n in range(20)]
+        + [purchase(f"u{n}", "i", number=50 + n) for n in range(20)]
+    )
+    reader = Reader(shop, folder=tmp_path)
+
+    async def look() -> None:
+        consumer = reader.app.consumer._thread._ensure_consumer()
+        assert consumer._fetch_max_wait_ms == 37
+        assert consumer._partition_assignment_strategy == (RangePartitionAssignor,)
+        assert [owned == set(range(shop.kafka.partitions)) for owned in reader.partitions().values()] == [
+            True
+        ] * 2
+
+    run(reader, until=lambda: len(reader.records) >= 40, then=look)
+    assert sorted(r[:3] for r in reader.records) == sorted(one.place for one in sent)
+
+
+def test_start_offsets_win_over_what_the_group_has_committed(shop: Storefront, tmp_path: Path) -> None:
+    sent = shop.send([view("ann", "i", number=n) for n in range(10)])
+    first = Reader(shop, folder=tmp_path)
+    run(first, until=lambda: len(first.records) >= 10)
+    place = sent[0].place
+    second = Reader(shop, folder=tmp_path, start={(place.topic, place.partition): 4})
+    run(second, until=lambda: len(second.records) >= 6)
+    assert [r.offset for r in second.records] == [4, 5, 6, 7, 8, 9]
+
+
+def test_two_workers_own_the_same_partitions_of_every_topic(shop: Storefront, tmp_path: Path) -> None:
+    one, two = Reader(shop, folder=tmp_path), Reader(shop, folder=tmp_path)
+    every = set(range(shop.kafka.partitions))
+    names = {topic_name(topic, kafka=shop.kafka) for topic in (Topic.CLICKS, Topic.PURCHASES)}
+
+    def shared() -> bool:
+        first, second = one.partitions(), two.partitions()
+        return first.keys() == second.keys() == names and all(
+            first[name] | second[name] == every and not first[name] & second[name] for name in names
+        )
+
+    async def look() -> None:
+        for reader in (one, two):
+            clicks, purchases = reader.partitions().values()
+            assert clicks == purchases
+
+    run(one, two, until=shared, then=look)
+
+
+def test_app_is_made_to_lose_nothing(shop: Storefront, tmp_path: Path) -> None:
+    conf = Reader(shop, folder=tmp_path).app.conf
+    assert conf.agent_supervisor.__name__ == "CrashingSupervisor"
+    assert conf.consumer_auto_offset_reset == "earliest"
+    assert conf.topic_allow_declare is False
