@@ -1,6 +1,7 @@
 """Is the worker behind, and who waits for a slate because it was?"""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Protocol
 
 import faust
 
@@ -8,10 +9,17 @@ from streams.log_reader import LogReader, LogRecord
 from streams.metrics import Metrics
 from streams.publisher import Publisher, Record
 
-CatchUp = Callable[[Collection[int]], Awaitable[list[Record]]]
 Applied = Callable[[Collection[int]], Awaitable[Mapping[int, Mapping[str, int]]]]
 _TICK_S = 0.1
 _LAG_TICK_S = 1.0
+
+
+class CatchUp(Protocol):
+    """Serves waiting users of a partition; how many there were."""
+
+    async def __call__(
+        self, partition: int, *, publish: Callable[[Sequence[Record]], Awaitable[None]]
+    ) -> int: ...
 
 
 class Backlog:
@@ -77,10 +85,7 @@ class Backlog:
             if not self._waiting or self.behind((), events_per_record=1.0):
                 return
             partition = min(self._waiting)
-            slates = await catch_up([partition])
-            if slates:
-                await publisher.send(slates)
-            else:
+            if not await catch_up(partition, publish=publisher.send):
                 self._waiting.discard(partition)
 
         async def show_lag() -> None:
