@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from events.ids import UserId
 from events.recommendation import Policy, Recommendation, RecommendedItem, rec_id_of
@@ -31,7 +32,7 @@ class Provenance:
     made_at_ms: int
     model_version: int
     index_version: int
-    source_names: Sequence[str]  # bit i of Recommendations.sources is source_names[i]
+    source_names: tuple[str, ...]  # bit i of Recommendations.sources is source_names[i]
     arm_names: Sequence[str]
     exploring_arms: frozenset[int]
 
@@ -96,10 +97,11 @@ def record_of(
     )
 
 
-def source_names(bits: int, *, names: Sequence[str]) -> tuple[str, ...]:
+@lru_cache(maxsize=8_192)
+def source_names(bits: int, *, names: tuple[str, ...]) -> tuple[str, ...]:
     """The sources that proposed an item, the most personal first (the order in which they are configured).
 
-    >>> source_names(0b101, names=["session_knn", "popularity", "trending"])
+    >>> source_names(0b101, names=("session_knn", "popularity", "trending"))
     ('session_knn', 'trending')
     """
     return tuple(name for at, name in enumerate(names) if bits >> at & 1)

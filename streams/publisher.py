@@ -26,7 +26,7 @@ class Record(NamedTuple):
 
 
 class Publisher:
-    """An idempotent, acks=all producer with one thread that collects delivery reports.
+    """An acks=all producer with one thread that collects delivery reports.
 
     `send` from one event loop at a time. Records of one key keep their order.
     """

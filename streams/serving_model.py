@@ -1,7 +1,6 @@
 """The model that serves: weights, bandit and the verdict on the transformer, swapped in with each adapter."""
 
 import json
-from collections.abc import Sequence
 
 from index.items import ItemIndex
 from models import adapters
@@ -51,5 +50,5 @@ class ServingModel:
         )
 
     @property
-    def source_names(self) -> Sequence[str]:
+    def source_names(self) -> tuple[str, ...]:
         return self.recommender.sources.names

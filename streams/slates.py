@@ -1,5 +1,6 @@
 """Makes the slates of a batch of users: plan by the time that is left, recommend, turn into records."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -103,9 +104,10 @@ class SlateMaker:
         )
         for record in made:
             self._metrics.freshness_ms.observe(record.fresh_ms)
-            self._metrics.arm_pulls.labels(arm=record.policy.arm).inc()
-            if record.degraded:
-                self._metrics.degradations.labels(kind=record.degraded).inc()
+        for arm, pulls in Counter(record.policy.arm for record in made).items():
+            self._metrics.arm_pulls.labels(arm=arm).inc(pulls)
+        for kind, count in Counter(record.degraded for record in made if record.degraded).items():
+            self._metrics.degradations.labels(kind=kind).inc(count)
         self._metrics.recommendations.inc(len(made))
         return [
             Record(

@@ -17,9 +17,6 @@ def shop(kafka: KafkaSettings) -> Storefront:
     return Storefront(Settings(kafka=kafka))
 
 
-QUICK = {"topic.metadata.propagation.max.ms": 200}  # how long a topic may be unknown before it is an error
-
-
 class Reading:
     """A reader of `clicks` and what it has brought."""
 
@@ -32,7 +29,7 @@ class Reading:
         self._fail_at = fail_at
         name = topics.topic_name(Topic.CLICKS, kafka=shop.kafka)
         self.reader = LogReader(
-            {**shop.kafka.confluent(), **QUICK},
+            shop.kafka.confluent(),
             partitions={name: shop.kafka.partitions},
             handle=self._handle,
             failed=self.errors.append,
@@ -90,9 +87,3 @@ def test_what_its_handler_raises_ends_it_and_is_told(shop: Storefront) -> None:
         wait_for(lambda: bool(reading.errors), what="the error")
     assert [str(error) for error in reading.errors] == ["cannot take it"]
     assert not reading.reader.caught_up.is_set()
-
-
-def test_topic_that_does_not_exist_is_an_error(kafka: KafkaSettings) -> None:
-    with Reading(Storefront(Settings(kafka=kafka))) as reading:
-        wait_for(lambda: bool(reading.errors), what="the error")
-        assert "clicks" in str(reading.errors[0])

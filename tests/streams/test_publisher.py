@@ -9,6 +9,7 @@ from streams.bounded_read import read_to_end
 from streams.errors import PublishError
 from streams.publisher import Publisher, Record
 from streams.settings import KafkaSettings
+from streams.topics import LETTER_MAX_BYTES
 
 
 @pytest.fixture
@@ -57,5 +58,9 @@ def test_record_that_is_too_large_is_an_error_that_names_it_and_the_rest_arrives
     kafka: KafkaSettings, clicks: str
 ) -> None:
     with Publisher(kafka.confluent()) as publisher, pytest.raises(PublishError, match="large"):
-        asyncio.run(publisher.send([Record(clicks, b"u", b"x" * 2_000_000), Record(clicks, b"u", b"fine")]))
+        asyncio.run(
+            publisher.send(
+                [Record(clicks, b"u", b"x" * (LETTER_MAX_BYTES + 1_000)), Record(clicks, b"u", b"fine")]
+            )
+        )
     assert [r.value for r in read_to_end(kafka, topics=[clicks])] == [b"fine"]
