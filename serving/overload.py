@@ -8,8 +8,8 @@ class OverloadConfig:
     """The time a batch may take, and the ages of waiting clicks at which parts of the ranker are given up."""
 
     budget_ms: float = 20.0  # of scoring, for the users of one batch
-    wide_only_ms: float = 150.0  # oldest click waiting longer than this: no transformer
-    fewer_candidates_ms: float = 600.0  # longer than this: half the candidates as well
+    wide_only_ms: float = 50.0  # oldest click waiting longer than this: no transformer
+    fewer_candidates_ms: float = 100.0  # longer than this: half the candidates as well
 
     def __post_init__(self) -> None:
         if not self.budget_ms > 0:

@@ -122,14 +122,8 @@ class Recommender:
         with self._stage("sources"):
             proposals = self.sources.propose(query)
         with self._stage("features"):
-            candidates = self.sources.unite(proposals, query=query)
-        if share < 1.0:
-            keep = max(self.config.slate.k, int(candidates.items.shape[1] * share))
-            candidates = Candidates(
-                items=candidates.items[:, :keep],
-                features=np.ascontiguousarray(candidates.features[:, :keep]),
-                sources=candidates.sources[:, :keep],
-            )
+            limit = max(self.config.slate.k, round(self.sources.config.candidates * share))
+            candidates = self.sources.unite(proposals, query=query, limit=limit)
         length = self.config.deep_history
         history = query.history[:, :length]
         ages_ms = np.maximum(now_ms[:, None] - query.history_last_ms[:, :length], 0)

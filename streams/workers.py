@@ -1,5 +1,6 @@
 """The composition root of the three workers: what each is made of, and how it starts and ends."""
 
+import gc
 import sys
 import tempfile
 from collections.abc import Callable
@@ -66,6 +67,8 @@ def run_worker(settings: Settings, *, role: Role) -> None:
     if role != "encoder":
         limit_search_threads(settings.learner.threads)
         warm_up()
+    gc.freeze()  # what is imported and compiled by now stays: the collector need not look at it again
+    gc.set_threshold(50_000, 20, 100)
     log.info("%s: metrics on http://%s:%d/metrics", role, observability.metrics_host, port)
     start: dict[Role, Callable[[Settings, Metrics], None]] = {
         "recommender": run_recommender,

@@ -67,9 +67,14 @@ class CandidateBuilder:
         self._barred = np.zeros(limits.items, np.bool_)
 
     def build(
-        self, proposals: Sequence[tuple[NDArray[np.int32], NDArray[np.float32]]], *, query: Query
+        self,
+        proposals: Sequence[tuple[NDArray[np.int32], NDArray[np.float32]]],
+        *,
+        query: Query,
+        limit: int | None = None,
     ) -> Candidates:
-        """The candidates of B users from the proposals of each source, ids (B, n_s) and scores (B, n_s)."""
+        """The candidates of B users from the proposals of each source, ids (B, n_s) and scores (B, n_s); the
+        best `limit` of those that the config allows, where given."""
         if len(proposals) != len(self._weights):
             raise ValueError(f"{len(proposals)} sources proposed; expected {len(self._weights)}")
         offsets = np.cumsum([0, *(ids.shape[1] for ids, _ in proposals)])
@@ -77,7 +82,8 @@ class CandidateBuilder:
         scores = np.concatenate([scores for _, scores in proposals], axis=1)
         catalogue, popularity = self._catalogue, self._popularity
         np.logical_or(catalogue.removed, ~catalogue.available, out=self._barred)
-        shape = (len(query), self.config.candidates)
+        width = self.config.candidates if limit is None else min(limit, self.config.candidates)
+        shape = (len(query), width)
         items, bits = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
         features = np.zeros((*shape, len(self.names)), np.float32)
         _build(

@@ -186,9 +186,10 @@ class SourceSet:
         """What each source finds for B users, in the order of `names`."""
         return [source.propose(query) for source in self.sources]
 
-    def unite(self, proposals: list[Proposals], *, query: Query) -> Candidates:
-        """The best C of the proposals for each of B users, with the features that they are ranked by."""
-        return self._builder.build(proposals, query=query)
+    def unite(self, proposals: list[Proposals], *, query: Query, limit: int | None = None) -> Candidates:
+        """The best C (at most `limit`) of the proposals for each of B users, with the features that they are
+        ranked by."""
+        return self._builder.build(proposals, query=query, limit=limit)
 
     def reason(self, bits: int) -> list[str]:
         """The names of the sources that proposed a candidate, from its entry in `Candidates.sources`."""
