@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from streams import processes
 from streams.embedded import EmbeddedRedis
@@ -12,6 +13,17 @@ from streams.settings import KafkaSettings
 from streams.system import System
 from tests.servers import Broker, broker_kinds, running_broker
 from tests.systems import small_settings
+
+# The same examples in every run: a suite that fails by chance is a suite nobody believes. To look for new ones:
+# pytest --hypothesis-profile=explore.
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("repeatable")
 
 _numbers = itertools.count(1)
 SHOP_SLATE = 60

@@ -81,7 +81,7 @@ def test_columns_hold_what_the_events_hold(events: list[AnyUserEvent]) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(events=st.lists(any_event, max_size=8))
+@given(events=st.lists(any_event, max_size=4))
 def test_a_kept_cache_changes_nothing(events: list[AnyUserEvent]) -> None:
     tiny = HashCache(limit=1)
     for _ in range(2):

@@ -28,7 +28,7 @@ def test_old_clicks_go_without_then_get_fewer_candidates() -> None:
 
 
 def test_a_transformer_that_is_off_is_no_degradation() -> None:
-    plan = Overload(OverloadConfig()).plan(users=2, oldest_ms=300, deep=False)
+    plan = Overload(OverloadConfig(fewer_candidates_ms=600)).plan(users=2, oldest_ms=300, deep=False)
     assert plan.degraded(1) == ""
 
 
