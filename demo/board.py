@@ -18,7 +18,7 @@ from streams.learning import SERVING_HEADER
 from streams.log_reader import LogRecord
 
 _LATELY = 1_000  # slates over which freshness is shown
-_FOLLOW_FROM = 4  # purchases of a shopper before the demo follows one
+_FOLLOW_FROM = 4  # purchases by which a shopper must lead the followed one to be followed instead
 _HISTORY = 6
 
 
@@ -113,7 +113,10 @@ class Board:
             if topic is not Topic.PURCHASES or not isinstance(event, ItemsEvent):
                 continue
             self._purchases[event.user_id] += 1
-            if self._shopper is None and self._purchases[event.user_id] >= _FOLLOW_FROM:
+            followed = self._purchases[self._shopper.user_id] if self._shopper else 0
+            if event.user_id != (self._shopper and self._shopper.user_id) and (
+                self._purchases[event.user_id] >= followed + _FOLLOW_FROM
+            ):
                 self._shopper = Shopper(event.user_id)
             if self._shopper is not None and self._shopper.user_id == event.user_id:
                 self._shopper.bought.extend(item.item_id for item in event.items)

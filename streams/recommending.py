@@ -74,7 +74,6 @@ class RecommendingAgent:
         self._turn = asyncio.Lock()
         self._worker = os.urandom(6).hex()  # tells this worker's batches from another's
         self._batch = 0
-        self.events_per_record = 1.0  # lately
 
     async def process(self, records: Sequence[LogRecord], *, behind: bool) -> list[Record]:
         """Take one micro-batch (offsets rising within a partition); return what to publish before acking it.
@@ -85,7 +84,6 @@ class RecommendingAgent:
         async with self._turn:
             # 1. Decode; what breaks the contract is set aside with its reason.
             arrivals = decode_records(records, topics=self._config.topics, now_ms=self._clock.now_ms())
-            self.events_per_record += 0.2 * (len(arrivals.events) / len(records) - self.events_per_record)
             letters = [self._letter(record, reject) for record, reject in arrivals.rejects]
             for attempt in range(_TRIES):
                 try:

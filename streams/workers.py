@@ -232,9 +232,7 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
     backlog = Backlog(app, reader=reader, topics=events, behind_events=serving.behind_events, metrics=metrics)
 
     async def step(records: list[LogRecord]) -> list[Record]:
-        return await agent.process(
-            records, behind=backlog.behind(records, events_per_record=agent.events_per_record)
-        )
+        return await agent.process(records, behind=backlog.behind(records))
 
     with Publisher(kafka.confluent()) as publisher:
         attach(
