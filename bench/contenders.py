@@ -38,7 +38,7 @@ _POLL_S = 0.01
 
 def time_raw(kind: Literal["faust", "aiokafka"], *, settings: Settings, records: Fill, count: int) -> float:
     """Records a second of a raw loop over `count` records of the clicks topic."""
-    kafka, serving = settings.kafka, settings.serving
+    kafka = settings.kafka
     ensure(kafka)
     loop = RawLoop(
         bootstrap_servers=kafka.bootstrap_servers,
@@ -50,8 +50,6 @@ def time_raw(kind: Literal["faust", "aiokafka"], *, settings: Settings, records:
         heartbeat_s=kafka.heartbeat_s,
         commit_interval_s=kafka.commit_interval_s,
         fetch_wait_ms=kafka.fetch_wait_ms or 500,
-        batch_max=serving.batch_max,
-        batch_within_ms=serving.batch_within_ms,
     )
     with tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder:
         log = Path(folder) / "raw.log"

@@ -140,7 +140,6 @@ def _report(
             "transformer_serves": past.deep_pays and settings.serving.deep_budget_ms > 0,
             "deep_budget_ms": settings.serving.deep_budget_ms,
             "batch_max": settings.serving.batch_max,
-            "batch_within_ms": settings.serving.batch_within_ms,
             "partitions": settings.kafka.partitions,
             "fetch_wait_ms": settings.kafka.fetch_wait_ms,
         },

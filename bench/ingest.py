@@ -134,7 +134,6 @@ def _report(
             "broker": "Apache Kafka" if config.broker == "kafka" else "embedded (tansu)",
             "partitions": settings.kafka.partitions,
             "batch_max": settings.serving.batch_max,
-            "batch_within_ms": settings.serving.batch_within_ms,
             "fetch_wait_ms": settings.kafka.fetch_wait_ms,
         },
         notes=(

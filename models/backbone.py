@@ -1,19 +1,24 @@
-"""The frozen pretrained transformer that the deep part speaks through, and its LoRA adapter (peft).
+"""The frozen pretrained transformer that the deep part speaks through, its LoRA adapter, and how it serves.
 
 Hu et al. (2021), LoRA: Low-Rank Adaptation of Large Language Models.
 """
 
 import inspect
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
 
+from models.device import cpu_multiplies_bfloat16
 from models.errors import ConfigError, ModelLoadError
 from models.pretrained import load_encoder
 
 ADAPTER = "default"
+_LAID_OUT_LIKE_BERT = ("bert", "roberta", "xlm-roberta")  # one layout of layers under three model types
 _FIRST_POSITION = 4  # the first few belong to [CLS] and padding, whose large embeddings drown a soft token
 
 
@@ -67,15 +72,21 @@ def add_lora(
 
 
 @torch.no_grad()
-def merge_lora(trained: Any, *, into: Any) -> None:
-    """Overwrite the adapted weights of the plain backbone `into` by weight + B·A·scale of `trained`."""
+def merge_lora(trained: Any, *, into: Any) -> set[nn.Module]:
+    """Overwrite the adapted weights of the plain backbone `into` by weight + B·A·scale of `trained`.
+
+    Returns the modules whose weights were overwritten.
+    """
     from peft.tuners.lora import LoraLayer
 
+    overwritten = set()
     for name, module in trained.named_modules():
         if isinstance(module, LoraLayer):
             plain = into.get_submodule(name.removeprefix("base_model.model."))
             adapted: Any = module
             plain.weight.copy_(adapted.get_base_layer().weight + adapted.get_delta_weight(ADAPTER))
+            overwritten.add(plain)
+    return overwritten
 
 
 def save_lora(model: Any, path: Path) -> None:
@@ -90,16 +101,167 @@ def attend(backbone: Any, tokens: Tensor, *, valid: Tensor, history: int) -> Ten
     share one pass and yet are scored as if alone. `tokens`: (B, S, H); `valid`: (B, S) bool.
     """
     n_users, length, _ = tokens.shape
-    seen = valid.clone()
-    seen[:, history:] = False  # (B, S): what everyone may look at
-    itself = torch.eye(length, dtype=torch.bool, device=tokens.device)
-    allowed = (seen[:, None, :] | itself)[:, None]  # (B, 1, S, S)
-    mask = torch.zeros(allowed.shape, dtype=tokens.dtype, device=tokens.device)
-    mask.masked_fill_(~allowed, torch.finfo(tokens.dtype).min)
-    positions = torch.full((length,), _FIRST_POSITION + history, dtype=torch.long, device=tokens.device)
-    positions[:history] = torch.arange(_FIRST_POSITION, _FIRST_POSITION + history, device=tokens.device)
     output = backbone(
-        inputs_embeds=tokens, attention_mask=mask, position_ids=positions.expand(n_users, length)
+        inputs_embeds=tokens,
+        attention_mask=_mask(valid, history=history, dtype=tokens.dtype),
+        position_ids=_positions(length, history=history, device=tokens.device).expand(n_users, length),
     )
     hidden: Tensor = output.last_hidden_state
     return hidden
+
+
+class ServingForm(Protocol):
+    """A backbone as it serves, without autograd. Its owner says when the backbone's weights are new."""
+
+    def __call__(self, tokens: Tensor, valid: Tensor) -> Tensor:
+        """(B, S, H): what `attend` gives for `tokens` (B, S, H) and `valid` (B, S) bool."""
+        ...
+
+    def renew(self, overwritten: Collection[nn.Module]) -> None:
+        """Read the weights of these modules of the backbone again."""
+        ...
+
+
+def serving_form(backbone: Any, *, history: int) -> ServingForm:
+    """The fastest form of `backbone`: fused where its layers are BERT's, else its own modules."""
+    config = backbone.config
+    if config.model_type in _LAID_OUT_LIKE_BERT and config.hidden_act == "gelu" and not config.is_decoder:
+        return FusedBert(backbone, history=history)
+    return AsModules(backbone, history=history)
+
+
+class AsModules:
+    """`attend` as it is, for a backbone that no fused form knows."""
+
+    def __init__(self, backbone: Any, *, history: int) -> None:
+        self._backbone = backbone
+        self._history = history
+
+    def __call__(self, tokens: Tensor, valid: Tensor) -> Tensor:
+        """As ServingForm."""
+        return attend(self._backbone, tokens, valid=valid, history=self._history)
+
+    def renew(self, overwritten: Collection[nn.Module]) -> None:
+        """Nothing to do: it holds no copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One BERT layer: two of its products with what follows them."""
+
+    qkv: "Dense"  # H → 3H
+    mixed: "Dense"  # H → H
+    mixed_norm: nn.LayerNorm
+    wide: "Dense"  # H → I, through GELU
+    narrow: "Dense"  # I → H
+    narrow_norm: nn.LayerNorm
+
+
+class FusedBert:
+    """`attend` of a BERT without autograd: one product for Q, K and V, packed weights, no module calls.
+
+    A single user is bound by fetching the weights and by the overhead of each call, not by arithmetic: this
+    takes a third of the time away. It holds copies of weights: call `renew` when the backbone's change.
+    """
+
+    def __init__(self, backbone: Any, *, history: int) -> None:
+        config = backbone.config
+        self._history = history
+        self._heads = int(config.num_attention_heads)
+        self._embeddings = backbone.embeddings
+        self._layers = [_fused(layer) for layer in backbone.encoder.layer]
+
+    def __call__(self, tokens: Tensor, valid: Tensor) -> Tensor:
+        """As ServingForm."""
+        n_users, length, width = tokens.shape
+        mask = _mask(valid, history=self._history, dtype=tokens.dtype)
+        positions = _positions(length, history=self._history, device=tokens.device)
+        places = self._embeddings.position_embeddings.weight[positions]  # (S, H)
+        places = places + self._embeddings.token_type_embeddings.weight[0]
+        hidden = _norm(tokens + places, self._embeddings.LayerNorm)
+        for layer in self._layers:
+            heads = layer.qkv(hidden).view(n_users, length, 3, self._heads, -1)  # (B, S, 3, heads, H / heads)
+            query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B, heads, S, H / heads)
+            seen = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+            seen = seen.transpose(1, 2).reshape(n_users, length, width)
+            hidden = _norm(layer.mixed(seen) + hidden, layer.mixed_norm)
+            hidden = _norm(layer.narrow(layer.wide(hidden)) + hidden, layer.narrow_norm)
+        return hidden
+
+    def renew(self, overwritten: Collection[nn.Module]) -> None:
+        """As ServingForm."""
+        for layer in self._layers:
+            for dense in (layer.qkv, layer.mixed, layer.wide, layer.narrow):
+                dense.renew(overwritten)
+
+
+class Dense:
+    """The outputs of some linear modules side by side, through GELU if asked, for inference.
+
+    On a CPU in bfloat16 the weight is packed once as oneDNN blocks it, which `linear` does in every call.
+    The two torch operators are the ones that torch.compile emits for a frozen model; the tests hold them to
+    equal `linear`.
+    """
+
+    def __init__(self, modules: Sequence[nn.Linear], *, then_gelu: bool = False) -> None:
+        weight = modules[0].weight
+        self._modules = modules
+        self._gelu = then_gelu
+        self._packed = (
+            weight.device.type == "cpu"
+            and weight.dtype == torch.bfloat16
+            and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+            and cpu_multiplies_bfloat16()
+        )
+        self.renew(modules)
+
+    @torch.no_grad()
+    def renew(self, overwritten: Collection[nn.Module]) -> None:
+        """Read the weights again if they are of `overwritten` modules."""
+        if not any(module in overwritten for module in self._modules):
+            return
+        weight = torch.cat([module.weight for module in self._modules])  # (O, I)
+        self._bias = torch.cat([module.bias for module in self._modules])  # (O,)
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight) if self._packed else weight
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., O) of (..., I)."""
+        if not self._packed:
+            product = linear(x, self._weight, self._bias)
+            return gelu(product) if self._gelu else product
+        after, how = ("gelu", "none") if self._gelu else ("none", "")
+        output: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, after, [], how)
+        return output
+
+
+def _fused(layer: Any) -> _Layer:
+    attention, mixed, narrow = layer.attention.self, layer.attention.output, layer.output
+    return _Layer(
+        qkv=Dense((attention.query, attention.key, attention.value)),
+        mixed=Dense((mixed.dense,)),
+        mixed_norm=mixed.LayerNorm,
+        wide=Dense((layer.intermediate.dense,), then_gelu=True),
+        narrow=Dense((narrow.dense,)),
+        narrow_norm=narrow.LayerNorm,
+    )
+
+
+def _norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
+    return layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+
+
+def _mask(valid: Tensor, *, history: int, dtype: torch.dtype) -> Tensor:
+    """(B, 1, S, S) to add to attention scores: 0 where a token may look, the least number elsewhere."""
+    seen = valid.clone()
+    seen[:, history:] = False  # (B, S): what everyone may look at
+    itself = torch.eye(valid.shape[1], dtype=torch.bool, device=valid.device)
+    allowed = (seen[:, None, :] | itself)[:, None]  # (B, 1, S, S)
+    mask = torch.zeros(allowed.shape, dtype=dtype, device=valid.device)
+    return mask.masked_fill_(~allowed, torch.finfo(dtype).min)
+
+
+def _positions(length: int, *, history: int, device: torch.device) -> Tensor:
+    """(S,) int64: one after another for the history, the next one for every candidate."""
+    positions = torch.full((length,), _FIRST_POSITION + history, dtype=torch.long, device=device)
+    positions[:history] = torch.arange(_FIRST_POSITION, _FIRST_POSITION + history, device=device)
+    return positions

@@ -7,7 +7,7 @@ tokens. The heads start at zero, so that the deep part can only add what it has 
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from events.columns import Kind
-from models.backbone import add_lora, attend, load_backbone, merge_lora, save_lora
+from models.backbone import add_lora, attend, load_backbone, merge_lora, save_lora, serving_form
 from models.batch import ItemTable, RankBatch
 from models.device import pick_device, pick_dtype
 from models.errors import ConfigError
@@ -125,7 +125,8 @@ class DeepNetwork(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         hidden = int(backbone.config.hidden_size)
         self.history = config.history
-        base = torch.eye(hidden) if dim == hidden else _normal(generator, hidden, dim) / hidden**0.5
+        self.text_as_is = dim == hidden
+        base = torch.eye(hidden) if self.text_as_is else _normal(generator, hidden, dim) / hidden**0.5
         self.text_base: Tensor
         self.register_buffer("text_base", base, persistent=False)
         self.text_down = nn.Parameter(_normal(generator, config.text_rank, dim) / dim**0.5)
@@ -140,14 +141,22 @@ class DeepNetwork(nn.Module):
         self.heads_bias = nn.Parameter(torch.zeros(1 + len(TASKS)))
         self.backbone = backbone
 
-    def forward(
-        self, vectors: Tensor, buckets: Tensor, kinds: Tensor, gaps: Tensor, features: Tensor, valid: Tensor
+    def forward(self, inputs: Sequence[Tensor], *, through: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """(B, K, 4) float32: the listwise score and a logit for each of TASKS.
+
+        `inputs`: the fields of DeepInputs in order; `through`: what `attend` computes of (tokens, valid).
+        """
+        *parts, valid = inputs
+        return self._read(through(self._tokens(*parts), valid), valid)
+
+    def _tokens(
+        self, vectors: Tensor, buckets: Tensor, kinds: Tensor, gaps: Tensor, features: Tensor
     ) -> Tensor:
-        """(B, K, 4) float32: the listwise score and a logit for each of TASKS."""
-        length = self.history
+        """(B, S, H)."""
         dtype = self.text_down.dtype
         text = vectors.to(dtype)
-        tokens = text @ self.text_base.to(dtype).T + (text @ self.text_down.T) @ self.text_up.T  # (B, S, H)
+        learnt = (text @ self.text_down.T) @ self.text_up.T  # (B, S, H)
+        tokens = learnt + (text.to(learnt.dtype) if self.text_as_is else text @ self.text_base.to(dtype).T)
         ids = nn.functional.embedding(buckets[..., 0], self.ids) + nn.functional.embedding(
             buckets[..., 1], self.ids
         )
@@ -155,8 +164,12 @@ class DeepNetwork(nn.Module):
         context = nn.functional.embedding(kinds, self.kinds) + nn.functional.embedding(gaps, self.gaps)
         context = context + self.places
         described = features.to(dtype) @ self.features_up.T + self.kinds[_CANDIDATE]
-        tokens = tokens + torch.cat([context, described], dim=1).to(tokens.dtype)
-        hidden = attend(self.backbone, tokens, valid=valid, history=length).float()  # (B, S, H)
+        return tokens + torch.cat([context, described], dim=1).to(tokens.dtype)
+
+    def _read(self, hidden: Tensor, valid: Tensor) -> Tensor:
+        """(B, K, 4) of the last hidden states (B, S, H)."""
+        length = self.history
+        hidden = hidden.float()
         weights = valid[:, :length].unsqueeze(-1).float()
         user = (hidden[:, :length] * weights).sum(1) / weights.sum(1).clamp_min(1.0)  # (B, H)
         candidates = hidden[:, length:]  # (B, K, H)
@@ -188,6 +201,7 @@ class DeepPart:
         self._learning = learning.to(self._device)
         self._serving = self._serving.to(device=self._device, dtype=self._dtype).requires_grad_(False)
         self._stale = True
+        self._served = serving_form(self._serving.backbone, history=config.history)
 
     @property
     def backbone(self) -> Any:
@@ -207,7 +221,7 @@ class DeepPart:
         with torch.autocast(
             device_type=self._device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16
         ):
-            output: Tensor = self._learning(*self._tensors(inputs))
+            output: Tensor = self._learning(self._tensors(inputs), through=self._attend)
         return output
 
     def changed(self) -> None:
@@ -222,7 +236,7 @@ class DeepPart:
         for name, parameter in self._named():
             if not name.startswith("backbone."):
                 self._serving.get_parameter(name).copy_(parameter)
-        merge_lora(self._learning.backbone, into=self._serving.backbone)
+        self._served.renew(merge_lora(self._learning.backbone, into=self._serving.backbone))
         self._stale = False
 
     @torch.inference_mode()
@@ -231,11 +245,16 @@ class DeepPart:
         self.refresh()
         self._serving.eval()
         parts = [
-            self._serving(*self._tensors(inputs.take(slice(start, start + _CHUNK)))).cpu().numpy()
+            self._serving(self._tensors(inputs.take(slice(start, start + _CHUNK))), through=self._served)
+            .cpu()
+            .numpy()
             for start in range(0, len(inputs.valid), _CHUNK)
         ]
         empty = np.zeros((0, inputs.features.shape[1], 1 + len(TASKS)), np.float32)
         return np.concatenate([empty, *parts])
+
+    def _attend(self, tokens: Tensor, valid: Tensor) -> Tensor:
+        return attend(self._learning.backbone, tokens, valid=valid, history=self.config.history)
 
     def _tensors(self, inputs: DeepInputs) -> tuple[Tensor, ...]:
         arrays = (inputs.vectors, inputs.buckets, inputs.kinds, inputs.gaps, inputs.features, inputs.valid)

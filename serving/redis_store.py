@@ -1,13 +1,14 @@
-"""The user store on Redis, Valkey or a cluster: a pipeline reads a batch, a script a partition writes it.
+"""The user store on Redis, Valkey or a cluster: one script reads a batch, another writes it.
 
-Keys and times to live: keys.py. Atomic writes: redis_scripts.py.
+Keys and times to live: keys.py. The scripts: redis_scripts.py.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
-from redis.asyncio import RedisCluster
+import hiredis
+from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -27,7 +28,7 @@ from serving.errors import StaleWriter, StoreRefused, StoreUnavailable
 from serving.keys import BATCH_FIELD, KeySpace
 from serving.ports import PartitionWrite, StoredBatch, StoreInfo, UserAt, one_write_per_partition
 from serving.redis_options import RedisOptions
-from serving.redis_scripts import WRITE, WRITE_SHA, write_arguments
+from serving.redis_scripts import READ, WRITE, Command, Script, read_call, write_call
 
 _Reply = TypeVar("_Reply")
 _Sleep = Callable[[float], Awaitable[None]]
@@ -53,41 +54,38 @@ class RedisStore:
         self._keys = keys
         self._sleep = sleep
         self._client = options.connect()
+        self._split = isinstance(self._client, RedisCluster)  # a call's keys must lie on one node
 
     async def read(self, users: Sequence[UserAt], *, partitions: Collection[int] = ()) -> StoredBatch:
         """As UserStore.read. The watermarks are read first, so they are never newer than the states."""
         rows: dict[int, list[int]] = {partition: [] for partition in partitions}
         for row, (partition, _) in enumerate(users):
             rows.setdefault(partition, []).append(row)
-        commands: list[tuple[Any, ...]] = []
-        for partition, at in rows.items():
-            commands.append(("HGETALL", self._keys.applied(partition)))
-            commands.append(("ZCARD", self._keys.pending(partition)))
-            if at:
-                commands.append(("MGET", *(self._keys.state(*users[row]) for row in at)))
-        replies = iter(await self._pipeline(commands))
+        asked = [{at: [users[row][1] for row in of_partition] for at, of_partition in rows.items()}]
+        if self._split:
+            asked = [{at: of_partition} for at, of_partition in asked[0].items()]
+        replies = await self._run(READ, [read_call(part, keys=self._keys) for part in asked if part])
         states: list[bytes | None] = [None] * len(users)
         applied, pending = {}, {}
-        for partition, at in rows.items():
-            applied[partition] = _watermarks(next(replies))
-            pending[partition] = next(replies)
-            for row, state in zip(at, next(replies) if at else (), strict=True):
-                states[row] = state
+        for part, reply in zip(asked, replies, strict=False):
+            for number, at in enumerate(part):
+                applied[at] = _watermarks(_paired(reply[2 * number]))
+                pending[at] = int(reply[2 * number + 1])
+            values = iter(reply[2 * len(part) :])
+            for at in part:
+                for row in rows[at]:
+                    states[row] = next(values)
         return StoredBatch(states=states, applied=applied, pending=pending)
 
     async def write(self, writes: Sequence[PartitionWrite]) -> None:
         """As UserStore.write."""
         one_write_per_partition(writes)
-        calls = [("EVALSHA", WRITE_SHA, *write_arguments(write, keys=self._keys)) for write in writes]
-        try:
-            replies = await self._pipeline(calls)
-        except NoScriptError:
-            await self._try(lambda: self._client.script_load(WRITE))
-            replies = await self._pipeline(calls)  # what was written meanwhile is known by its batch id
+        parts = [[write] for write in writes] if self._split else [writes] if writes else []
+        replies = await self._run(WRITE, [write_call(part, keys=self._keys) for part in parts])
         found = {
-            write.partition: _watermarks(_paired(reply[1]))
-            for write, reply in zip(writes, replies, strict=True)
-            if not reply[0]
+            part[number].partition: _watermarks(_paired(stored))
+            for part, reply in zip(parts, replies, strict=True)
+            for number, stored in zip(reply[::2], reply[1::2], strict=True)
         }
         if found:
             raise StaleWriter(
@@ -141,11 +139,24 @@ class RedisStore:
         await self._client.initialize()
         return {"target_nodes": self._client.get_default_node()}
 
-    async def _pipeline(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """The replies to all commands, sent together; NoScriptError when the server has no WRITE."""
+    async def _run(self, script: Script, calls: Sequence[Command]) -> list[Any]:
+        """The replies to calls of the script, which is loaded where the server has lost it."""
+        try:
+            return await self._pipeline(calls)
+        except NoScriptError:
+            await self._try(lambda: self._client.script_load(script.text))
+            return await self._pipeline(calls)  # what was written meanwhile is known by its batch id
+
+    async def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies to all commands, sent together; NoScriptError when the server lacks a script."""
+        if not commands:
+            return []
+        if len(commands) == 1 and isinstance(self._client, Redis):
+            client, command = self._client, commands[0]
+            return [await self._try(lambda: _ask(client, command))]
         return await self._try(lambda: self._send(commands))
 
-    async def _send(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
         async with self._client.pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)
@@ -181,6 +192,17 @@ class RedisStore:
             f"{address} did not answer in {self._options.retries + 1} tries, "
             f"the last: {type(last).__name__}: {last}. Check that the server runs and that REDIS_URL names it"
         ) from last
+
+
+async def _ask(client: Redis, command: Command) -> Any:
+    """The reply to one command, packed by hiredis: redis-py's own packing takes a microsecond an argument."""
+    pool: Any = client.connection_pool
+    connection = await pool.get_connection()
+    try:
+        await connection.send_packed_command(hiredis.pack_command(cast(Any, command)))
+        return await connection.read_response()
+    finally:
+        await pool.release(connection)
 
 
 def _watermarks(stored: Mapping[bytes, bytes]) -> dict[str, int]:

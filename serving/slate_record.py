@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from events.ids import UserId
+import numpy as np
+
+from events.ids import ItemId, UserId
 from events.recommendation import Policy, Recommendation, RecommendedItem, rec_id_of
 from index.sources.catalogue import Catalogue
 from serving.recommender import Recommendations
@@ -37,67 +39,100 @@ class Provenance:
     exploring_arms: frozenset[int]
 
 
-def record_of(
-    slates: Recommendations,
-    row: int,
-    *,
-    user_id: UserId,
-    place: Mapping[str, int],
-    seen_offsets: Mapping[str, int],
-    fresh_ms: float,
-    degraded: str,
-    catalogue: Catalogue,
-    provenance: Provenance,
-) -> Recommendation:
-    """The record of the `row`-th slate. `place` is where the user's last applied event lies: with the versions it
-    decides the rec_id. Items whose id is not known yet (only their hash is) are left out.
-    """
-    items: list[RecommendedItem] = []
-    rows = slates.items[row].tolist()
-    scores = slates.scores[row].tolist()
-    propensities = slates.propensities[row].tolist()
-    bits = slates.sources[row].tolist()
-    for at, item in enumerate(rows):
-        if item == 0 or not catalogue.ids[item]:
-            continue
-        names = source_names(bits[at], names=provenance.source_names)
-        items.append(
-            RecommendedItem(
-                item_id=catalogue.ids[item],
-                item_name=catalogue.titles[item] or None,
-                score=round(scores[at], 4),
-                slot=len(items),
-                propensity=min(1.0, max(0.0, propensities[at])),
-                reason=REASONS.get(names[0], names[0]) if names else "",
-                sources=names,
-            )
-        )
-    arm = int(slates.arms[row])
-    return Recommendation(
-        rec_id=rec_id_of(
-            user_id,
-            seen_offsets=dict(place),
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whom a slate is for, and what the record says of its making."""
+
+    user_id: UserId
+    place: Mapping[
+        str, int
+    ]  # where the user's last applied event lies: with the versions it decides the rec_id
+    seen_offsets: Mapping[str, int]
+    fresh_ms: float
+    degraded: str
+
+
+def records_of(
+    slates: Recommendations, askers: Sequence[Asker], *, catalogue: Catalogue, provenance: Provenance
+) -> list[Recommendation]:
+    """The records of B slates for their B askers. Items whose id is not known yet (only their hash is) are
+    left out."""
+    rows = zip(
+        askers,
+        slates.items.tolist(),
+        np.round(slates.scores.astype(np.float64), 4).tolist(),
+        np.clip(slates.propensities, 0.0, 1.0).tolist(),
+        slates.sources.tolist(),
+        slates.arms.tolist(),
+        slates.arm_propensities.tolist(),
+        slates.contexts.tolist(),
+        strict=True,
+    )
+    return [
+        Recommendation(
+            rec_id=rec_id_of(
+                asker.user_id,
+                seen_offsets=dict(asker.place),
+                model_version=provenance.model_version,
+                index_version=provenance.index_version,
+            ),
+            user_id=asker.user_id,
+            made_at=provenance.made_at_ms,
+            items=_items(
+                items, scores, propensities, bits, catalogue=catalogue, names=provenance.source_names
+            ),
+            policy=Policy(
+                arm=provenance.arm_names[arm],
+                arm_propensity=arm_propensity,
+                context=context,
+                explored=arm in provenance.exploring_arms,
+            ),
             model_version=provenance.model_version,
             index_version=provenance.index_version,
-        ),
-        user_id=user_id,
-        made_at=provenance.made_at_ms,
-        items=tuple(items),
-        policy=Policy(
-            arm=provenance.arm_names[arm],
-            arm_propensity=float(slates.arm_propensities[row]),
-            context=int(slates.contexts[row]),
-            explored=arm in provenance.exploring_arms,
-        ),
-        model_version=provenance.model_version,
-        index_version=provenance.index_version,
-        seen_offsets=dict(seen_offsets),
-        fresh_ms=round(fresh_ms, 3),
-        degraded=degraded,
-    )
+            seen_offsets=dict(asker.seen_offsets),
+            fresh_ms=round(asker.fresh_ms, 3),
+            degraded=asker.degraded,
+        )
+        for asker, items, scores, propensities, bits, arm, arm_propensity, context in rows
+    ]
+
+
+def _items(
+    rows: list[int],
+    scores: list[float],
+    propensities: list[float],
+    bits: list[int],
+    *,
+    catalogue: Catalogue,
+    names: tuple[str, ...],
+) -> tuple[RecommendedItem, ...]:
+    ids, titles = catalogue.ids, catalogue.titles
+    made: list[RecommendedItem] = []
+    for row, score, propensity, proposed in zip(rows, scores, propensities, bits, strict=True):
+        item_id = ids[row] if row else ""
+        if item_id:
+            sources, reason = _why(proposed, names)
+            made.append(
+                RecommendedItem(
+                    item_id=ItemId(item_id),
+                    item_name=titles[row] or None,
+                    score=score,
+                    slot=len(made),
+                    propensity=propensity,
+                    reason=reason,
+                    sources=sources,
+                )
+            )
+    return tuple(made)
 
 
 @lru_cache(maxsize=8_192)
+def _why(bits: int, names: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """The sources that proposed an item, and the reason to tell."""
+    sources = source_names(bits, names=names)
+    return sources, REASONS.get(sources[0], sources[0]) if sources else ""
+
+
 def source_names(bits: int, *, names: tuple[str, ...]) -> tuple[str, ...]:
     """The sources that proposed an item, the most personal first (the order in which they are configured).
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import faust
@@ -54,18 +54,71 @@ def attach(
     *,
     topics: Sequence[str],
     batch_max: int,
-    within_s: float,
     step: Step,
     publisher: Publisher,
 ) -> None:
-    """Give `app` the one agent that it has: `step` on micro-batches of `topics`, in order within a partition."""
+    """Give `app` the one agent that it has: `step` on micro-batches of `topics`, in order within a partition.
+
+    A micro-batch is what came while the one before was worked on: one record in quiet times, up to about
+    `batch_max` in busy ones. Nothing waits for a timer.
+    """
 
     async def take(stream: Any) -> None:
         delivery = Delivery(app, publisher)
-        async for events in stream.noack_take(batch_max, within=within_s):
-            await delivery.deliver(await step([log_record(event.message) for event in events]), events)
+        async for events in micro_batches(stream, batch_max=batch_max):
+            records = [record for event in events for record in event.message.records]
+            await delivery.deliver(await step(records), events)
 
     app.agent(app.topic(*topics, key_type=bytes, value_type=bytes), name="headwater")(take)
+
+
+async def micro_batches(stream: Any, *, batch_max: int) -> AsyncIterator[list[Any]]:
+    """The stream's events, not acked, in lists of what came since the one before was asked for: `batch_max`
+    records, at most one bundle more."""
+    arrived = _Arrived(batch_max)
+
+    async def gather() -> None:
+        stream.enable_acks = False
+        async for _ in stream:
+            await arrived.add(stream.current_event)
+
+    gathering = asyncio.create_task(gather())
+    gathering.add_done_callback(lambda _task: arrived.changed.set())
+    try:
+        while not gathering.done():
+            if events := await arrived.take():
+                yield events
+        gathering.result()  # raises what ended it
+    finally:
+        gathering.cancel()
+
+
+class _Arrived:
+    """Events that nobody has taken yet; whoever adds one waits while they hold `limit` records."""
+
+    def __init__(self, limit: int) -> None:
+        self.changed = asyncio.Event()  # something came, or nothing will any more
+        self._limit = limit
+        self._room = asyncio.Event()
+        self._room.set()
+        self._events: list[Any] = []
+        self._records = 0
+
+    async def add(self, event: Any) -> None:
+        await self._room.wait()
+        self._events.append(event)
+        self._records += len(event.message.records)
+        if self._records >= self._limit:
+            self._room.clear()
+        self.changed.set()
+
+    async def take(self) -> list[Any]:
+        """All of them, once there are any; none when `changed` was set for another reason."""
+        await self.changed.wait()
+        self.changed.clear()
+        self._room.set()
+        events, self._events, self._records = self._events, [], 0
+        return events
 
 
 def ready_when_assigned(app: faust.App, metrics: Metrics) -> None:
@@ -75,20 +128,6 @@ def ready_when_assigned(app: faust.App, metrics: Metrics) -> None:
         metrics.ready.set(bool(arguments[1]))
 
     app.on_partitions_assigned.connect(assigned, weak=False)
-
-
-def log_record(message: Any) -> LogRecord:
-    """Faust's message as every other reader has it."""
-    headers = message.headers or ()
-    return LogRecord(
-        message.topic,
-        message.partition,
-        message.offset,
-        round(message.timestamp * 1000),
-        message.key,
-        message.value,
-        tuple(headers.items() if isinstance(headers, dict) else headers),
-    )
 
 
 def crash_of(app: faust.App) -> Callable[[BaseException], None]:

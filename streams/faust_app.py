@@ -22,6 +22,7 @@ class AppConfig:
     heartbeat_s: float = 1.0
     commit_interval_s: float = 0.5  # what a kill -9 redelivers
     fetch_wait_ms: int | None = None  # None: Faust's 1,500; 20-50 on the embedded broker
+    fetch_min_bytes: int = 1  # less makes a fetch wait
     credentials: Any = None  # faust.auth credentials for SASL
 
 
@@ -55,6 +56,10 @@ def make_app(config: AppConfig, *, start_offsets: Mapping[tuple[str, int], int] 
         reply_create_topic=False,
     )
     app.transport = HeadwaterTransport(
-        brokers, app, fetch_wait_ms=config.fetch_wait_ms, start_offsets=start_offsets
+        brokers,
+        app,
+        fetch_wait_ms=config.fetch_wait_ms,
+        fetch_min_bytes=config.fetch_min_bytes,
+        start_offsets=start_offsets,
     )
     return app

@@ -41,6 +41,7 @@ class LogReader:
         start: Mapping[tuple[str, int], int] | None = None,
         batch_max: int = 1000,
         fetch_wait_ms: int = 50,
+        fetch_min_bytes: int = 1,
         name: str = "log-reader",
     ) -> None:
         self._config = {
@@ -49,6 +50,7 @@ class LogReader:
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": fetch_wait_ms,
+            "fetch.min.bytes": fetch_min_bytes,
             "fetch.error.backoff.ms": 100,
             "queued.max.messages.kbytes": 32_768,
             **config,

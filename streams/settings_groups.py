@@ -103,10 +103,7 @@ class ServingSettings(Group):
     temperature: float = Field(
         default=0.1, ge=0, le=10, description="of the slate's Gumbel top-k; 0: no chance at all"
     )
-    batch_max: int = Field(default=256, ge=1, le=10_000, description="events of a micro-batch, at most")
-    batch_within_ms: float = Field(
-        default=5.0, gt=0, le=1000, description="a micro-batch waits this long, at most"
-    )
+    batch_max: int = Field(default=256, ge=1, le=10_000, description="records of a micro-batch, about")
     behind_events: int = Field(
         default=2000, ge=1, description="lag from which slates wait until it is caught up"
     )

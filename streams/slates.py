@@ -14,7 +14,7 @@ from events.clock import Clock
 from events.ids import UserId
 from events.recommendation import encode_recommendation
 from serving.overload import Overload
-from serving.slate_record import record_of
+from serving.slate_record import Asker, records_of
 from serving.state import StateCodec
 from serving.state_layout import LAST_MS, OFFSET, PARTITION, TOPIC, USER
 from streams.metrics import Metrics
@@ -82,20 +82,22 @@ class SlateMaker:
                 view, now_ms=states[:, LAST_MS], seeds=_seeds(states), plan=plan, deep=deep
             )
             provenance = self._model.provenance(made_at_ms=self._clock.now_ms())
-            made = [
-                record_of(
-                    slates,
-                    row,
-                    user_id=turn.user_id,
-                    place=_place(turn.state),
-                    seen_offsets={f"{topic}-{turn.partition}": at for topic, at in turn.watermarks.items()},
-                    fresh_ms=max(0.0, provenance.made_at_ms - turn.arrived_ms),
-                    degraded=plan.degraded(row),
-                    catalogue=self._model.recommender.sources.catalogue,
-                    provenance=provenance,
-                )
-                for row, turn in enumerate(turns)
-            ]
+            seen = {turn.partition: _seen_offsets(turn) for turn in turns}
+            made = records_of(
+                slates,
+                [
+                    Asker(
+                        user_id=turn.user_id,
+                        place=place,
+                        seen_offsets=seen[turn.partition],
+                        fresh_ms=max(0.0, provenance.made_at_ms - turn.arrived_ms),
+                        degraded=plan.degraded(row),
+                    )
+                    for row, (turn, place) in enumerate(zip(turns, _places(states), strict=True))
+                ],
+                catalogue=self._model.recommender.sources.catalogue,
+                provenance=provenance,
+            )
         self._overload.observe(
             users=len(turns),
             wide_ms=(perf_counter() - started) * 1e3 - slates.deep_ms,
@@ -120,9 +122,17 @@ class SlateMaker:
         ]
 
 
-def _place(state: NDArray[np.int64]) -> dict[str, int]:
-    """Where the user's last applied event lies: what a recommendation's id is made from."""
-    return {f"{state[TOPIC]}-{state[PARTITION]}": int(state[OFFSET])}
+def _places(states: NDArray[np.int64]) -> list[dict[str, int]]:
+    """Where each user's last applied event lies: what a recommendation's id is made from."""
+    return [
+        {f"{topic}-{partition}": offset}
+        for topic, partition, offset in states[:, [TOPIC, PARTITION, OFFSET]].tolist()
+    ]
+
+
+def _seen_offsets(turn: Turn) -> dict[str, int]:
+    """The same for all turns of a partition."""
+    return {f"{topic}-{turn.partition}": offset for topic, offset in turn.watermarks.items()}
 
 
 def _seeds(states: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -30,7 +30,11 @@ def servers(settings: Settings, *, log_dir: Path | None = None) -> Iterator[Sett
             broker = stack.enter_context(EmbeddedBroker(log_dir=log_dir))
             wait_ms = settings.kafka.fetch_wait_ms or EMBEDDED_FETCH_WAIT_MS
             settings = settings.updated(
-                kafka={"bootstrap_servers": broker.bootstrap_servers, "fetch_wait_ms": wait_ms}
+                kafka={
+                    "bootstrap_servers": broker.bootstrap_servers,
+                    "fetch_wait_ms": wait_ms,
+                    "fetch_min_bytes": 1,
+                }
             )
         if settings.redis.embedded:
             redis = stack.enter_context(EmbeddedRedis(log_dir=log_dir))

@@ -1,5 +1,5 @@
 """Faust's Kafka transport with what it hard-codes made right: the fetch wait, the assignor, the start offsets,
-and the cost of a message.
+and the cost of a record.
 
 Faust asks brokers to hold a fetch for 1.5 s; a broker that answers a held fetch late (the embedded one) then
 adds that to every click. And its round-robin assignor may give partition 3 of `clicks` and partition 3 of
@@ -10,15 +10,49 @@ Faust 0.15.3, which pyproject.toml therefore pins exactly.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import aiokafka
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
+from faust.types.tuples import ConsumerMessage, ack_lock
 
-_YIELD_EVERY = 100  # messages between two chances for everything else on the event loop
+from streams.log_reader import LogRecord
+
+_BUNDLE_MAX = 64  # records of a bundle
+_FETCH_TIMEOUT_S = 1.0
+
+
+class Bundle(ConsumerMessage):
+    """Records of one partition, in order, that Faust carries and acks as one message.
+
+    Faust's work is per message. Its `offset` is the last record's; `covers` are all offsets that an ack of it
+    acks: those of its records, and those before them that hold no record (compacted away, transaction marks).
+    """
+
+    __slots__ = ("covers", "records")
+
+    def __init__(
+        self, place: TP, *, records: Sequence[LogRecord], covers: range, generation_id: int | None
+    ) -> None:
+        last = records[-1]
+        super().__init__(
+            place.topic,
+            place.partition,
+            last.offset,
+            last.timestamp_ms / 1000,
+            0,
+            None,
+            None,
+            b"",  # what Faust would decode; an agent takes `records`
+            None,
+            tp=place,
+            generation_id=generation_id,
+        )
+        self.records = records
+        self.covers = covers
 
 
 class RangeConsumerThread(AIOKafkaConsumerThread):
@@ -28,6 +62,7 @@ class RangeConsumerThread(AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         if transport.fetch_wait_ms is not None:
             consumer._fetch_max_wait_ms = transport.fetch_wait_ms
+            consumer._fetch_min_bytes = transport.fetch_min_bytes
         self._assignor = RangePartitionAssignor
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)
         return consumer
@@ -55,29 +90,62 @@ class RangeConsumer(Consumer):
         return RangeConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        """Hand fetched messages to the agents' streams until stopped.
+        """Hand what was fetched to the agents' streams, in bundles, until stopped.
 
-        Faust races every message against a rebalance with four asyncio tasks, most of its cost. Here a message
-        is handed over directly, and what was fetched before a rebalance is dropped at the next message: its
-        offset does not count as read, and Faust seeks back to what was acked after every assignment.
+        Faust races every record against a rebalance with four asyncio tasks, most of its cost. Here a bundle
+        is handed over directly, and what was fetched before a rebalance is dropped at the next bundle: its
+        offsets do not count as read, and Faust seeks back to what was acked after every assignment.
         """
-        read = self._read_offset
-        handed = 0
         while not (self.should_stop or fetcher.should_stop):
             await asyncio.sleep(0)
-            async for place, message in self.getmany(timeout=1.0):
-                if self.suspend_flow.is_set():
-                    break
-                last = read[place]
-                if last is not None and message.offset < last:
+            fetched, active = await self._wait_next_records(_FETCH_TIMEOUT_S)
+            generation_id = self.app.consumer_generation_id
+            if fetched and not self.flow_active:
+                await self.perform_seek()
+                continue
+            for place, records in (fetched or {}).items():
+                if active is not None and place not in active and place not in self._buffered_partitions:
                     continue
-                if last and message.offset - last > 1 and self.app.topics.acks_enabled_for(message.topic):
-                    await self._add_gap(place, last + 1, message.offset)
-                await self.callback(message)
-                read[place] = message.offset
-                handed += 1
-                if handed % _YIELD_EVERY == 0:
+                for bundle in self._bundles(place, records, generation_id=generation_id):
+                    if self.suspend_flow.is_set() or generation_id != self.app.consumer_generation_id:
+                        break
+                    await self.callback(bundle)
+                    self._read_offset[place] = bundle.offset
                     await asyncio.sleep(0)
+
+    def _bundles(self, place: TP, fetched: Sequence[Any], *, generation_id: int | None) -> Iterator[Bundle]:
+        """What has not been read before, cut into bundles."""
+        last = self._read_offset[place]
+        unread = [
+            LogRecord(
+                place.topic,
+                place.partition,
+                record.offset,
+                record.timestamp,
+                record.key,
+                record.value,
+                record.headers,
+            )
+            for record in fetched
+            if last is None or record.offset >= last
+        ]
+        for start in range(0, len(unread), _BUNDLE_MAX):
+            records = unread[start : start + _BUNDLE_MAX]
+            first = records[0].offset
+            covers = range(min(first, last + 1) if last else first, records[-1].offset + 1)
+            last = records[-1].offset
+            yield Bundle(place, records=records, covers=covers, generation_id=generation_id)
+
+    def ack(self, message: Any) -> bool:
+        """As Faust's; a bundle acks every offset that it covers."""
+        with ack_lock:
+            acked = bool(super().ack(message))
+            if acked and isinstance(message, Bundle):
+                index, offsets = self._acked_index[message.tp], self._acked[message.tp]
+                before = [offset for offset in message.covers[:-1] if offset not in index]
+                index.update(before)
+                offsets += before
+        return acked
 
 
 class HeadwaterTransport(Transport):
@@ -91,8 +159,10 @@ class HeadwaterTransport(Transport):
         app: Any,
         *,
         fetch_wait_ms: int | None,
+        fetch_min_bytes: int = 1,
         start_offsets: Mapping[tuple[str, int], int] | None = None,
     ) -> None:
         super().__init__(url, app)
         self.fetch_wait_ms = fetch_wait_ms
+        self.fetch_min_bytes = fetch_min_bytes
         self.start_offsets = start_offsets

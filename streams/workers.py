@@ -54,6 +54,8 @@ from streams.warming import warm_up
 
 Role = Literal["recommender", "encoder", "learner"]
 log = get_logger("worker")
+_FETCH_WAIT_MS = 6  # of shoppers' own events
+_FOLLOW_WAIT_MS = 25  # of everybody's, which no shopper waits for
 _SWITCH_INTERVAL_S = 0.0005  # a click never waits longer than this for a reader thread's Python
 
 
@@ -102,7 +104,6 @@ def run_encoder(settings: Settings, metrics: Metrics) -> None:
             app,
             topics=[topic_name(Topic.ITEMS, kafka=kafka)],
             batch_max=128,
-            within_s=0.01,
             step=step,
             publisher=publisher,
         )
@@ -160,7 +161,7 @@ def run_learner(settings: Settings, metrics: Metrics) -> None:
 
     app = make_app(app_config(settings, role="learner"), start_offsets=agent.offsets)
     with Publisher(kafka.confluent()) as publisher:
-        attach(app, topics=list(topics), batch_max=64, within_s=0.02, step=step, publisher=publisher)
+        attach(app, topics=list(topics), batch_max=64, step=step, publisher=publisher)
         ready_when_assigned(app, metrics)
         run(app)
 
@@ -227,7 +228,8 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
         handle=following.handle,
         idle=following.idle,
         failed=crash_of(app),
-        fetch_wait_ms=fetch_wait_ms(settings) or 100,
+        fetch_wait_ms=kafka.fetch_wait_ms or _FOLLOW_WAIT_MS,
+        fetch_min_bytes=kafka.fetch_min_bytes,
     )
     backlog = Backlog(app, reader=reader, topics=events, behind_events=serving.behind_events, metrics=metrics)
 
@@ -239,7 +241,6 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
             app,
             topics=list(events),
             batch_max=serving.batch_max,
-            within_s=serving.batch_within_ms / 1000,
             step=step,
             publisher=publisher,
         )
@@ -260,11 +261,6 @@ def topics_read(settings: Settings, *topics: Topic) -> dict[str, Topic]:
     return {topic_name(topic, kafka=settings.kafka): topic for topic in topics}
 
 
-def fetch_wait_ms(settings: Settings) -> int | None:
-    """How long the broker may hold a fetch; None leaves it to the client."""
-    return settings.kafka.fetch_wait_ms
-
-
 def app_config(settings: Settings, *, role: Role) -> AppConfig:
     kafka = settings.kafka
     return AppConfig(
@@ -273,7 +269,8 @@ def app_config(settings: Settings, *, role: Role) -> AppConfig:
         data_dir=Path(tempfile.gettempdir()) / "headwater-faust",
         session_timeout_s=kafka.session_timeout_s,
         heartbeat_s=kafka.heartbeat_s,
-        fetch_wait_ms=fetch_wait_ms(settings) or 500,
+        fetch_wait_ms=kafka.fetch_wait_ms or _FETCH_WAIT_MS,
+        fetch_min_bytes=kafka.fetch_min_bytes,
         commit_interval_s=kafka.commit_interval_s,
         credentials=kafka.faust_credentials(),
     )

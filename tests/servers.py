@@ -50,4 +50,5 @@ def _quick(bootstrap_servers: str) -> KafkaSettings:
         session_timeout_s=2.0,
         heartbeat_s=0.5,
         fetch_wait_ms=20,
+        fetch_min_bytes=1,
     )

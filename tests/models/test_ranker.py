@@ -148,6 +148,31 @@ def test_learning_and_serving_networks_agree(ranker: Ranker) -> None:
     )
 
 
+def test_text_vectors_as_wide_as_the_backbone_are_taken_as_they_are(ranker_config: RankerConfig) -> None:
+    ranker, table = speaking(Ranker(ranker_config, n_features=F, dim=32)), clustered_table(dim=32)
+    batch = slates(15, users=3)
+    view = ranker.view(batch)
+    users, chosen = np.arange(3), np.tile(np.arange(6), (3, 1))
+    inputs = ranker.deep_inputs(batch, table, view=view, users=users, chosen=chosen)
+    assert ranker.deep
+    served = ranker.deep.score(inputs)
+    np.testing.assert_allclose(ranker.deep.forward(inputs).detach().numpy(), served, atol=1e-5)
+    inputs.vectors[:] = inputs.vectors[:, ::-1]
+    assert np.abs(ranker.deep.score(inputs) - served).max() > 1e-3
+
+
+def test_scores_follow_the_weights_after_each_change(ranker_config: RankerConfig) -> None:
+    batch, live = slates(16, users=4), Ranker(ranker_config, n_features=F, dim=DIM)
+    previous = live.score(batch, TABLE).total
+    for seed in (6, 7):
+        fresh = speaking(Ranker(ranker_config, n_features=F, dim=DIM), seed=seed)
+        live.restore(fresh.snapshot())
+        scores = live.score(batch, TABLE).total
+        np.testing.assert_allclose(scores, fresh.score(batch, TABLE).total, atol=1e-5)
+        assert np.abs(scores - previous).max() > 1e-2
+        previous = scores
+
+
 def test_bfloat16_serves_nearly_the_same(ranker_config: RankerConfig, ranker: Ranker) -> None:
     assert ranker_config.deep
     narrow = dataclasses.replace(

@@ -5,7 +5,7 @@ from events.recommendation import Recommendation
 from index.sources.assembly import NAMES
 from index.sources.catalogue import Catalogue
 from serving.recommender import Recommendations
-from serving.slate_record import REASONS, Provenance, record_of
+from serving.slate_record import REASONS, Asker, Provenance, records_of
 from tests.serving.learners import LIMITS, START_MS
 
 SOURCES = ("session_knn", "popularity", "trending")
@@ -33,14 +33,10 @@ def record(
         arm_propensities=np.array([0.25], np.float32),
         deep_ms=0.0,
     )
-    return record_of(
+    ann = Asker(UserId("ann"), {"1-0": place}, {"clicks-0": 9}, fresh_ms=12.34567, degraded="wide")
+    (made,) = records_of(
         slates,
-        0,
-        user_id=UserId("ann"),
-        place={"1-0": place},
-        seen_offsets={"clicks-0": 9},
-        fresh_ms=12.34567,
-        degraded="wide",
+        [ann],
         catalogue=catalogue(),
         provenance=Provenance(
             made_at_ms=START_MS,
@@ -51,6 +47,7 @@ def record(
             exploring_arms=frozenset({1}),
         ),
     )
+    return made
 
 
 def test_record_says_what_why_and_how_likely() -> None:

@@ -10,7 +10,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from events.topics import Topic
 from streams import topics
-from streams.agent import log_record
+from streams.agent import micro_batches
 from streams.faust_app import AppConfig, make_app
 from streams.log_reader import LogRecord
 from streams.settings import KafkaSettings, Settings
@@ -46,8 +46,8 @@ class Reader:
         names = [topic_name(topic, kafka=kafka) for topic in (Topic.CLICKS, Topic.PURCHASES)]
 
         async def take(stream: Any) -> None:
-            async for events in stream.noack_take(100, within=0.01):
-                self.records += [log_record(event.message) for event in events]
+            async for events in micro_batches(stream, batch_max=100):
+                self.records += [record for event in events for record in event.message.records]
                 for event in events:
                     event.ack()
 
