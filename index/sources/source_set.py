@@ -162,12 +162,14 @@ class SourceSet:
     ) -> Query:
         """The Query of B users from states that hold hashes: users (B,), session (B, L), history (B, T).
 
-        The rest is as in Query. Ids without a row become 0 and are passed over.
+        The rest is as in Query. Ids without a row become 0 and are passed over. A session whose latest
+        interaction is more than `limits.session_gap_ms` old is over, and reads as empty.
         """
+        over = now_ms - session_times_ms[:, :1].max(axis=1, initial=0) > self.limits.session_gap_ms  # (B,)
         return Query(
             users=self.users.lookup(users),
             now_ms=now_ms,
-            session=self.items.lookup(session),
+            session=np.where(over[:, None], np.int32(0), self.items.lookup(session)),
             session_times_ms=session_times_ms,
             session_kinds=session_kinds,
             history=self.items.lookup(history),
