@@ -60,8 +60,9 @@ class _Units:
 class Learning:
     """Predicts, compares and learns; `take` events in log order, and `train` when `due`.
 
-    A unit is an event with items clicked, put into the cart or bought; a click on the item that the shopper
-    looked at just before is none. Units of users who were never seen before are learnt from, and left out of
+    A unit is an event with items clicked, put into the cart or bought. An event with
+    nothing but the item that the shopper touched just before in the same session is none: whoever looks at an
+    item needs no recommendation to find it. Units of users who were never seen before are learnt from, and left out of
     the sliding means: nobody has a recommendation to compare for them.
     """
 
@@ -214,10 +215,13 @@ class Learning:
     def _predict(self, states: NDArray[np.int64], columns: EventColumns) -> None:
         view = self._codec.view(states, history=self.config.history)
         told = columns.interactions
-        positive = np.isin(told.kinds, _POSITIVE)
         event_of = told.events
-        again = (told.kinds == Kind.CLICK) & (told.items == view.session[event_of, 0])
-        rows = np.unique(event_of[positive & ~again])  # (B,) event = user: one event a user
+        gap_ms = self._codec.config.session_gap_ms
+        live = columns.event_times_ms - view.session_times_ms[:, 0] <= gap_ms
+        alone = np.bincount(event_of, minlength=len(columns)) == 1
+        again = (live & alone)[event_of] & (told.items == view.session[event_of, 0])
+        positive = np.isin(told.kinds, _POSITIVE) & ~again
+        rows = np.unique(event_of[positive])  # (B,) event = user: one event a user
         if not len(rows):
             return
         now_ms = columns.event_times_ms[rows]
