@@ -13,11 +13,15 @@ from index.sources.item_features import (
     ITEM_FEATURES,
     LATEST,
     describe_shopper,
+    fill_habits,
     fill_item,
     fill_own,
+    fill_rate,
     fill_text,
+    number_visits,
     positive,
 )
+from index.sources.item_habits import ItemHabits
 from index.sources.popularity import Popularity
 from index.sources.union import Candidates, unite
 
@@ -53,12 +57,18 @@ class CandidateBuilder:
     """
 
     def __init__(
-        self, limits: Limits, *, config: SourcesConfig, catalogue: Catalogue, popularity: Popularity
+        self,
+        limits: Limits,
+        *,
+        config: SourcesConfig,
+        catalogue: Catalogue,
+        popularity: Popularity,
+        habits: ItemHabits,
     ) -> None:
         self.config = config
         names = [choice.name for choice in config.sources]
         self.names = feature_names(names, half_lives_ms=popularity.half_lives_ms.tolist())
-        self._catalogue, self._popularity = catalogue, popularity
+        self._catalogue, self._popularity, self._habits = catalogue, popularity, habits
         self._weights = np.array([choice.weight for choice in config.sources], np.float64)
         self._fused = np.zeros(limits.items, np.float64)
         self._place = np.zeros(limits.items, np.int32)
@@ -90,7 +100,7 @@ class CandidateBuilder:
             proposed, scores, offsets, self._weights, self.config.reserved, self.config.repeat,
             query.now_ms, query.session, query.history, query.history_last_ms, query.history_first_ms,
             query.history_views, query.history_purchases, query.history_decayed,
-            popularity.keys, popularity.half_lives_ms,
+            popularity.keys, popularity.half_lives_ms, self._habits.sums,
             catalogue.vectors.view(np.uint16), catalogue.has_text, catalogue.price, catalogue.category,
             catalogue.brand, catalogue.first_ms, catalogue.consumable,
             self._barred, self._fused, self._place, self._own, self._in_session, items, bits, features,
@@ -127,6 +137,7 @@ def _build(
     decayed: F32,
     keys: NDArray[np.float64],
     half_lives_ms: NDArray[np.int64],
+    habits: F32,
     vectors: NDArray[np.uint16],
     has_text: NDArray[np.bool_],
     price: F32,
@@ -151,6 +162,7 @@ def _build(
     bought = np.empty(history.shape[1], np.int32)
     means = np.empty((3, vectors.shape[1]), np.float32)
     categories, brands = np.empty(1 + LATEST, np.int32), np.empty(1 + LATEST, np.int32)
+    times, behind = np.empty(history.shape[1], np.int64), np.empty(history.shape[1], np.int32)
     base = 3 * sources
     for b in range(len(nows_ms)):
         for t in range(history.shape[1]):
@@ -158,6 +170,12 @@ def _build(
                 own[history[b, t]] = t + 1
         for t in range(session.shape[1]):
             in_session[session[b, t]] += 1 if session[b, t] != 0 else 0
+        visits = number_visits(history[b], last_ms[b], times, behind)
+        in_all, returned = 0, 0
+        for t in range(history.shape[1]):
+            in_all += history[b, t] != 0
+            returned += history[b, t] != 0 and last_ms[b, t] > first_ms[b, t]
+        away = np.log1p(max(nows_ms[b] - times[0], 0) / 3_600_000.0) if visits > 0 else 0.0
         newly_barred = 0
         if not repeat:
             for t in range(history.shape[1]):
@@ -197,6 +215,8 @@ def _build(
                 t = own[item] - 1
                 fill_own(rest, nows_ms[b], first_ms[b, t], last_ms[b, t], views[b, t], purchases[b, t],
                          decayed[b, t])  # fmt: skip
+                fill_rate(rest, positive(views[b, t]) + positive(purchases[b, t]), first_ms[b, t], behind[t],
+                          times, visits)  # fmt: skip
             if in_session[item] > 0:
                 rest[7] = np.log1p(in_session[item])
                 t = 0
@@ -207,6 +227,11 @@ def _build(
                 fill_text(rest, vectors[item], means)
             rest[19] = np.log1p(in_history)
             rest[20] = np.log1p(touches)
+            fill_habits(rest, habits[item], keys[0, item] - nows_ms[b] / half_lives_ms[0],
+                        keys[3, item] - nows_ms[b] / half_lives_ms[3])  # fmt: skip
+            rest[28] = np.log1p(visits)
+            rest[29] = away
+            rest[30] = returned / max(in_all, 1)
         for met in range(count):
             place[pool[met]] = 0
         for t in range(history.shape[1]):

@@ -34,6 +34,16 @@ ITEM_FEATURES = (
     "text.history",  # cosine with the mean of the latest history
     "shopper.history",  # log1p(distinct items of the shopper's history)
     "shopper.session",  # log1p(interactions of the session)
+    "own.rate",  # touches / times that the shopper touched anything since the first of them, at most 1
+    "own.behind",  # log1p(times that the shopper touched anything since the last of them)
+    "own.overdue",  # log time since the last touch - mean log interval of everybody's returns
+    "item.returns",  # share of everybody's visits of the item that were returns, smoothed
+    "item.interval",  # mean log1p(hours) of everybody's returns, smoothed
+    "item.idle",  # log1p(hours since anybody touched it)
+    "item.slowing",  # item.idle - log1p(mean hours between touches over the last 30 days' half-life)
+    "shopper.visits",  # log1p(times that the shopper touched anything)
+    "shopper.away",  # log1p(hours since the shopper's last touch)
+    "shopper.returns",  # share of the shopper's items touched more than once
 )
 LATEST = 24  # items of the history that means and shares are taken over
 SESSION_LATEST = 8  # items of the session that its mean vector is taken over
@@ -122,6 +132,51 @@ def fill_own(
     row[5] = np.log1p(since_ms / HOUR_MS)
     if touches > 1.0 and last_ms > first_ms:
         row[6] = min(since_ms * (touches - 1.0) / (last_ms - first_ms), 5.0)
+
+
+@njit(nogil=True, cache=True)
+def number_visits(history: I32, last_ms: I64, times: I64, behind: I32) -> int:
+    """How many distinct times the history has; `times` (T,) gets them, latest first, and `behind` (T,) how
+    many of them came after each item's last touch."""
+    count = 0
+    for t in range(len(history)):
+        if history[t] == 0:
+            behind[t] = 0
+            continue
+        if count == 0 or last_ms[t] < times[count - 1]:
+            times[count] = last_ms[t]
+            count += 1
+        behind[t] = count - 1
+    return count
+
+
+@njit(nogil=True, cache=True)
+def fill_rate(row: F32, touches: float, first_ms: int, behind: int, times: I64, visits: int) -> None:
+    """`own.rate` and `own.behind`, into row[21:23]; `times` (T,) are `visits` distinct ones, latest first."""
+    low, high = 0, visits
+    while low < high:
+        middle = (low + high) // 2
+        if times[middle] >= first_ms:
+            low = middle + 1
+        else:
+            high = middle
+    row[21] = min(touches / max(low, 1), 1.0)
+    row[22] = np.log1p(behind)
+
+
+@njit(nogil=True, cache=True)
+def fill_habits(row: F32, sums: F32, hour_power: float, month_power: float) -> None:
+    """`own.overdue` where row[5] is known, `item.returns` to `item.slowing`, into row[23:28].
+
+    `hour_power` and `month_power` are the log2 of the counts with half-lives of an hour and of 30 days."""
+    interval = (sums[2] + 5.0 * 6.0) / (sums[1] + 5.0)  # six is about 17 days
+    row[24] = (sums[1] + 0.2) / (sums[0] + 2.0)
+    row[25] = interval
+    if row[5] > 0.0:
+        row[23] = row[5] - interval
+    row[26] = np.log1p(min(max(-hour_power, 0.0), 1e5))
+    monthly = 43.28 * 24.0 / max(np.exp2(max(min(month_power, 40.0), -20.0)), 1e-3)
+    row[27] = row[26] - np.log1p(monthly)
 
 
 @njit(nogil=True, cache=True)

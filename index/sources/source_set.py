@@ -17,6 +17,7 @@ from index.sources.base import Limits, Query
 from index.sources.catalogue import Catalogue
 from index.sources.features import CandidateBuilder
 from index.sources.footprint import footprint
+from index.sources.item_habits import ItemHabits
 from index.sources.new_arrivals import NewArrivals
 from index.sources.popularity import Popularity
 from index.sources.text_neighbours import TextNeighbours
@@ -62,12 +63,17 @@ class SourceSet:
         self.traces = Traces(limits)
         proposed = {choice.name: choice.n for choice in self.config.sources}
         self.popularity = Popularity(limits, n=proposed.get("popularity", 100))
+        self.habits = ItemHabits(limits)
         self._index = index
         over = Shared(limits, self.traces, self.catalogue, self.popularity, index.search)
         self.sources = assemble(self.config, over=over)
         self.names = tuple(choice.name for choice in self.config.sources)
         self._builder = CandidateBuilder(
-            limits, config=self.config, catalogue=self.catalogue, popularity=self.popularity
+            limits,
+            config=self.config,
+            catalogue=self.catalogue,
+            popularity=self.popularity,
+            habits=self.habits,
         )
         self.feature_names = self._builder.names
 
@@ -245,6 +251,7 @@ class SourceSet:
             "catalogue": self.catalogue,
             "traces": self.traces,
             "popularity": self.popularity,
+            "habits": self.habits,
         }
         return shared | {s.name: s for s in self.sources if s is not self.popularity}
 
@@ -270,6 +277,7 @@ class SourceSet:
         )
         for batch in placed:
             self.popularity.learn(batch)
+            self.habits.learn(batch)
             for source in self.sources:
                 if source is not self.popularity:
                     source.learn(batch)
@@ -280,6 +288,7 @@ class SourceSet:
         if len(gone):
             self.traces.evict_items(gone)
             self.popularity.evict(gone)
+            self.habits.evict(gone)
             for source in self.sources:
                 if source is not self.popularity:
                     source.evict(gone)
