@@ -36,7 +36,10 @@ class LearnerConfig:
     """How the ranker learns."""
 
     replay: ReplayConfig = field(default_factory=ReplayConfig)
-    replay_units: int = 24  # past units beside the fresh ones in the second step
+    replay_units: int = 64  # past units beside the fresh ones in a step, at most
+    replay_ratio: int = 8  # how often a unit is learnt from again: past units drawn for each fresh one
+    replay_steps: int = 4  # steps with replayed units on one batch, at most
+    average: float = 0.99  # decay of the wide part's averaged weights, by batch: those that score
     min_units: int = 8  # a batch with fewer units to learn from takes a smaller step
     clip_norm: float = 5.0
     deep_every: int = 4  # the deep part takes a step on every so many batches
@@ -46,7 +49,14 @@ class LearnerConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("replay_units", "min_units", "deep_every", "deep_units"):
+        for name in (
+            "replay_units",
+            "replay_ratio",
+            "replay_steps",
+            "min_units",
+            "deep_every",
+            "deep_units",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"LearnerConfig.{name} is {getattr(self, name)}; it must be at least 1")
         if not self.clip_norm > 0 or self.task_weight < 0:
@@ -54,6 +64,8 @@ class LearnerConfig:
                 f"LearnerConfig needs clip_norm > 0 (got {self.clip_norm}) "
                 f"and task_weight >= 0 (got {self.task_weight})"
             )
+        if not 0 <= self.average < 1:
+            raise ConfigError(f"LearnerConfig.average is {self.average}; it must be from 0 to below 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +150,7 @@ class Learner:
         logq: NDArray[np.float32] | None = None,
         labels: NDArray[np.float32] | None = None,
     ) -> StepReport:
-        """Learn from B units: two wide steps, the second with replayed units, and now and then a deep one.
+        """Learn from B units: a wide step, more of them with replayed units, and now and then a deep one.
 
         `gains`: (B, C) float32 >= 0, what each candidate turned out to be worth; `logq`: (B, C) float32 log
         sampling probability where candidates were sampled; `labels`: (B, C, 3) float32 clicked, carted,
@@ -162,8 +174,11 @@ class Learner:
         first, scores = self._wide_step(view, users=users, targets=worth, replayed=None)
         if first.skipped:
             return StepReport(len(batch), 0, first.loss, first.grad_norm, first.skipped)
-        drawn = self.replay.draw(self.config.replay_units) if len(self.replay) else None
-        self._wide_step(view, users=users, targets=worth, replayed=drawn)
+        steps, past = self._replays(len(users))
+        for _ in range(steps):
+            drawn = self.replay.draw(past) if len(self.replay) else None
+            self._wide_step(view, users=users, targets=worth, replayed=drawn)
+        self.ranker.wide.average(self.config.average)
         self.replay.add(view, users=users, scores=scores, gains=worth.gains, logq=worth.logq)
         due = self.batches % self.config.deep_every == 0
         deep = self._deep_step(batch, table, view=view, users=users, targets=worth) if due else None
@@ -175,6 +190,13 @@ class Learner:
             deep_loss=deep.loss if deep else None,
             deep_skipped=deep.skipped if deep else None,
         )
+
+    def _replays(self, fresh: int) -> tuple[int, int]:
+        """How many steps with replayed units a batch with `fresh` units to learn from takes, and the units of
+        each: the work follows what there is to learn, not how often the stream says nothing."""
+        wanted = self.config.replay_ratio * fresh
+        steps = min(max(round(wanted / self.config.replay_units), 1), self.config.replay_steps)
+        return steps, min(-(-wanted // steps), self.config.replay_units)
 
     def _wide_step(
         self, view: WideView, *, users: NDArray[np.int64], targets: Targets, replayed: ReplayUnits | None

@@ -20,7 +20,7 @@ class RankerConfig:
     """The ranker's shape. `deep=None` is the wide part alone."""
 
     wide_hidden: tuple[int, ...] = (96, 64)
-    wide_lr: float = 2e-3
+    wide_lr: float = 4e-3
     weight_decay: float = 1e-4
     deep: DeepConfig | None = field(default_factory=DeepConfig)
     seed: int = 1
