@@ -3,7 +3,7 @@
 import hashlib
 
 from index.items import ItemIndex
-from index.sources.assembly import SourcesConfig
+from index.sources.assembly import SourcesConfig, choices
 from index.sources.source_set import SourceSet
 from models.bandit import BanditConfig
 from models.deep import DeepConfig
@@ -26,7 +26,11 @@ def item_index(settings: Settings) -> ItemIndex:
 
 
 def source_set(settings: Settings, *, index: ItemIndex) -> SourceSet:
-    config = SourcesConfig(candidates=settings.serving.candidates, repeat=settings.serving.repeat)
+    config = SourcesConfig(
+        sources=choices(settings.sources.use),
+        candidates=settings.serving.candidates,
+        repeat=settings.serving.repeat,
+    )
     return SourceSet(settings.sources.limits(), index=index, config=config, dim=index.dim)
 
 

@@ -208,6 +208,8 @@ def _as_text(value: object) -> str:
             return value.get_secret_value()
         case bool():
             return str(value).lower()
+        case tuple():
+            return ",".join(value)
         case _:
             return str(value)
 

@@ -3,8 +3,9 @@
 from dataclasses import fields
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from index.sources.assembly import IN_USE, NAMES, choices
 from index.sources.base import Limits
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class ServingSettings(Group):
     """What a slate may hold, and how a recommender batches, waits and degrades."""
 
     slate_size: int = Field(default=10, ge=1, le=100, description="items of a slate")
-    candidates: int = Field(default=200, ge=10, le=2000, description="candidates gathered for a user")
+    candidates: int = Field(default=150, ge=10, le=2000, description="candidates gathered for a user")
     deep_candidates: int = Field(
         default=32, ge=1, le=500, description="best candidates the transformer re-scores"
     )
@@ -147,8 +148,10 @@ class LearnerSettings(Group):
 
 
 class SourcesSettings(Group):
-    """How much each recommender remembers; every array of every source is allocated once, from these."""
+    """Where candidates come from, and how much each recommender remembers; every array of every source is
+    allocated once, from these."""
 
+    use: tuple[str, ...] = Field(default=IN_USE, description=f"candidate sources, of {', '.join(NAMES)}")
     items: int = Field(default=32_768, ge=2, description="item rows")
     users: int = Field(default=65_536, ge=2, description="user rows")
     sessions: int = Field(default=131_072, ge=2, description="session rows")
@@ -158,6 +161,19 @@ class SourcesSettings(Group):
     item_users: int = Field(default=128, ge=2, description="users kept of an item")
     neighbours: int = Field(default=64, ge=2, description="co-visitation slots of an item")
     session_gap_ms: int = Field(default=30 * 60_000, ge=2, description="a longer pause starts a new session")
+
+    @field_validator("use", mode="before")
+    @classmethod
+    def _split(cls, names: object) -> object:
+        """The environment has them with commas between."""
+        return tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
+
+    @field_validator("use")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not choices(names):
+            raise ValueError("no source at all; at least one is needed")
+        return names
 
     def limits(self) -> Limits:
         """The same numbers as the sources take them."""

@@ -1,6 +1,6 @@
 """Which sources there are, how much each proposes, and how they are put together over the shared state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from index.sources.base import Limits, Source
@@ -65,24 +65,38 @@ BUILDERS: dict[str, Callable[[Shared, int], Source]] = {
 NAMES = tuple(BUILDERS)
 
 
+_CHOICES = (
+    Choice("session_knn"),
+    Choice("sequential_rules"),
+    Choice("session_covisitation"),
+    Choice("history_covisitation"),
+    Choice("two_hop"),
+    Choice("user_knn"),
+    Choice("own_history", weight=3.0),
+    Choice("popularity"),
+    Choice("trending", n=60),
+    Choice("text_neighbours"),
+    Choice("new_arrivals", n=60),
+)
+IN_USE = tuple(name for name in NAMES if name not in ("two_hop", "user_knn"))
+"""The sources in use by default: the others find little that these do not, at a third of the time of all."""
+
+
+def choices(names: Collection[str]) -> tuple[Choice, ...]:
+    """The sources of these names with their usual sizes and weights, in their usual order; ValueError where one
+    is unknown."""
+    unknown = sorted(set(names) - set(NAMES))
+    if unknown:
+        raise ValueError(f"sources {unknown} are unknown; allowed: {', '.join(NAMES)}")
+    return tuple(choice for choice in _CHOICES if choice.name in names)
+
+
 @dataclass(frozen=True, slots=True)
 class SourcesConfig:
     """The sources in use, in the order of their bits and features, and how their union is cut."""
 
-    sources: tuple[Choice, ...] = (
-        Choice("session_knn"),
-        Choice("sequential_rules"),
-        Choice("session_covisitation"),
-        Choice("history_covisitation"),
-        Choice("two_hop"),
-        Choice("user_knn"),
-        Choice("own_history", weight=3.0),
-        Choice("popularity"),
-        Choice("trending", n=60),
-        Choice("text_neighbours"),
-        Choice("new_arrivals", n=60),
-    )
-    candidates: int = 200  # C
+    sources: tuple[Choice, ...] = choices(IN_USE)
+    candidates: int = 150  # C
     reserved: int = 5  # the first choices of each source that are kept whatever the others say
     repeat: bool = True  # items that the shopper bought may come back; consumables always may
 
