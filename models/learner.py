@@ -27,6 +27,7 @@ from models.state import (
 )
 from models.targets import Targets
 
+_COUNTS = ("replay_units", "replay_ratio", "replay_steps", "min_units", "deep_every", "deep_units")
 NO_POSITIVES = "no positives"
 FEATURES_NOT_FINITE = "features not finite"
 
@@ -49,23 +50,14 @@ class LearnerConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in (
-            "replay_units",
-            "replay_ratio",
-            "replay_steps",
-            "min_units",
-            "deep_every",
-            "deep_units",
-        ):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ConfigError(f"LearnerConfig.{name} is {getattr(self, name)}; it must be at least 1")
-        if not self.clip_norm > 0 or self.task_weight < 0:
+        if not self.clip_norm > 0 or self.task_weight < 0 or not 0 <= self.average < 1:
             raise ConfigError(
-                f"LearnerConfig needs clip_norm > 0 (got {self.clip_norm}) "
-                f"and task_weight >= 0 (got {self.task_weight})"
+                f"LearnerConfig needs clip_norm > 0 (got {self.clip_norm}), task_weight >= 0 "
+                f"(got {self.task_weight}) and 0 <= average < 1 (got {self.average})"
             )
-        if not 0 <= self.average < 1:
-            raise ConfigError(f"LearnerConfig.average is {self.average}; it must be from 0 to below 1")
 
 
 @dataclass(frozen=True, slots=True)

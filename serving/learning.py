@@ -60,10 +60,10 @@ class _Units:
 class Learning:
     """Predicts, compares and learns; `take` events in log order, and `train` when `due`.
 
-    A unit is an event with items clicked, put into the cart or bought. An event with
-    nothing but the item that the shopper touched just before in the same session is none: whoever looks at an
-    item needs no recommendation to find it. Units of users who were never seen before are learnt from, and left out of
-    the sliding means: nobody has a recommendation to compare for them.
+    A unit is an event with items clicked, put into the cart or bought. An event with nothing but the item
+    that the shopper touched just before in the same session is none: whoever looks at an item needs no
+    recommendation to find it. Units of users who were never seen before are learnt from, and left out of the
+    sliding means: nobody has a recommendation to compare for them.
     """
 
     def __init__(

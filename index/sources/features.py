@@ -68,6 +68,8 @@ class CandidateBuilder:
         self.config = config
         names = [choice.name for choice in config.sources]
         self.names = feature_names(names, half_lives_ms=popularity.half_lives_ms.tolist())
+        if not (popularity.half_lives_ms > 0).any():
+            raise ValueError(f"half-lives are {popularity.half_lives_ms.tolist()}; expected one above 0")
         self._catalogue, self._popularity, self._habits = catalogue, popularity, habits
         self._weights = np.array([choice.weight for choice in config.sources], np.float64)
         self._fused = np.zeros(limits.items, np.float64)
@@ -163,6 +165,11 @@ def _build(
     means = np.empty((3, vectors.shape[1]), np.float32)
     categories, brands = np.empty(1 + LATEST, np.int32), np.empty(1 + LATEST, np.int32)
     times, behind = np.empty(history.shape[1], np.int64), np.empty(history.shape[1], np.int32)
+    short, long = 0, 0  # the windows of the shortest and the longest half-life; 0 never decays
+    for w in range(windows):
+        if half_lives_ms[w] > 0:
+            short = w if half_lives_ms[short] <= 0 or half_lives_ms[w] < half_lives_ms[short] else short
+            long = w if half_lives_ms[w] > half_lives_ms[long] else long
     base = 3 * sources
     for b in range(len(nows_ms)):
         for t in range(history.shape[1]):
@@ -227,8 +234,9 @@ def _build(
                 fill_text(rest, vectors[item], means)
             rest[19] = np.log1p(in_history)
             rest[20] = np.log1p(touches)
-            fill_habits(rest, habits[item], keys[0, item] - nows_ms[b] / half_lives_ms[0],
-                        keys[3, item] - nows_ms[b] / half_lives_ms[3])  # fmt: skip
+            fill_habits(rest, habits[item], keys[short, item] - nows_ms[b] / half_lives_ms[short],
+                        half_lives_ms[short], keys[long, item] - nows_ms[b] / half_lives_ms[long],
+                        half_lives_ms[long])  # fmt: skip
             rest[28] = np.log1p(visits)
             rest[29] = away
             rest[30] = returned / max(in_all, 1)

@@ -34,14 +34,14 @@ ITEM_FEATURES = (
     "text.history",  # cosine with the mean of the latest history
     "shopper.history",  # log1p(distinct items of the shopper's history)
     "shopper.session",  # log1p(interactions of the session)
-    "own.rate",  # touches / times that the shopper touched anything since the first of them, at most 1
-    "own.behind",  # log1p(times that the shopper touched anything since the last of them)
+    "own.rate",  # touches / distinct times of the history since the first of them, at most 1
+    "own.behind",  # log1p(distinct times of the history since the last of them)
     "own.overdue",  # log time since the last touch - mean log interval of everybody's returns
     "item.returns",  # share of everybody's visits of the item that were returns, smoothed
     "item.interval",  # mean log1p(hours) of everybody's returns, smoothed
     "item.idle",  # log1p(hours since anybody touched it)
-    "item.slowing",  # item.idle - log1p(mean hours between touches over the last 30 days' half-life)
-    "shopper.visits",  # log1p(times that the shopper touched anything)
+    "item.slowing",  # item.idle - log1p(mean hours between touches by the longest half-life)
+    "shopper.visits",  # log1p(distinct times of the history)
     "shopper.away",  # log1p(hours since the shopper's last touch)
     "shopper.returns",  # share of the shopper's items touched more than once
 )
@@ -165,18 +165,22 @@ def fill_rate(row: F32, touches: float, first_ms: int, behind: int, times: I64, 
 
 
 @njit(nogil=True, cache=True)
-def fill_habits(row: F32, sums: F32, hour_power: float, month_power: float) -> None:
-    """`own.overdue` where row[5] is known, `item.returns` to `item.slowing`, into row[23:28].
+def fill_habits(
+    row: F32, sums: F32, short_power: float, short_ms: float, long_power: float, long_ms: float
+) -> None:
+    """`own.overdue` where row[5] is known, and `item.returns` to `item.slowing`, into row[23:28].
 
-    `hour_power` and `month_power` are the log2 of the counts with half-lives of an hour and of 30 days."""
-    interval = (sums[2] + 5.0 * 6.0) / (sums[1] + 5.0)  # six is about 17 days
+    The powers are log2 of the decayed counts with the shortest and the longest half-life, in ms. A count of
+    the shortest is about 2^-(half-lives since the last touch); one of the longest is its rate times
+    half_life / ln 2.
+    """
     row[24] = (sums[1] + 0.2) / (sums[0] + 2.0)
-    row[25] = interval
+    row[25] = (sums[2] + 5.0 * 6.0) / (sums[1] + 5.0)  # six is about 17 days
     if row[5] > 0.0:
-        row[23] = row[5] - interval
-    row[26] = np.log1p(min(max(-hour_power, 0.0), 1e5))
-    monthly = 43.28 * 24.0 / max(np.exp2(max(min(month_power, 40.0), -20.0)), 1e-3)
-    row[27] = row[26] - np.log1p(monthly)
+        row[23] = row[5] - row[25]
+    row[26] = np.log1p(min(max(-short_power * short_ms / HOUR_MS, 0.0), 1e5))
+    count = max(np.exp2(max(min(long_power, 40.0), -20.0)), 1e-3)
+    row[27] = row[26] - np.log1p(long_ms / HOUR_MS / np.log(2.0) / count)
 
 
 @njit(nogil=True, cache=True)

@@ -220,9 +220,9 @@ def test_arrays_that_do_not_fit_are_refused(ranker: Ranker) -> None:
 def test_explanation_names_the_feature_that_moves_the_score(wide_config: RankerConfig) -> None:
     ranker = Ranker(wide_config, n_features=F, dim=DIM)
     arrays = ranker.snapshot()
-    arrays["wide.layer0.weight"][:] = 0.0
-    arrays["wide.layer0.weight"][:, 2] = 1.0
-    arrays["wide.layer0.bias"][:] = 10.0
+    arrays["wide.mean0.weight"][:] = 0.0
+    arrays["wide.mean0.weight"][:, 2] = 1.0
+    arrays["wide.mean0.bias"][:] = 10.0
     ranker.restore(arrays)
     batch = slates(14)
     shares = ranker.explain(batch)

@@ -116,12 +116,13 @@ def units_of(events: Sequence[AnyUserEvent]) -> int:
     return learnt.learning.units
 
 
-def test_click_on_the_item_just_looked_at_is_no_unit() -> None:
+def test_what_was_just_looked_at_is_no_unit_whatever_is_done_to_it() -> None:
     first = click("u", "a", number=0)
     assert units_of([first, click("u", "a", number=1)]) == 0
     assert units_of([first, click("u", "b", number=1)]) == 1
     assert units_of([first, click("u", "b", number=1), click("u", "a", number=2)]) == 2
-    assert units_of([first, basket("u", "a", number=1)]) == 1  # buying what was just looked at is news
+    assert units_of([first, basket("u", "a", number=1)]) == 0  # who looks at it needs no help to find it
+    assert units_of([first, basket("u", "a", "b", number=1)]) == 1
 
 
 def test_first_event_of_a_shopper_is_learnt_from_but_not_compared() -> None:

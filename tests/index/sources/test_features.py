@@ -13,6 +13,7 @@ from index.sources.assembly import Choice, SourcesConfig
 from index.sources.base import Limits, Query
 from index.sources.catalogue import Catalogue
 from index.sources.features import CandidateBuilder, feature_names, log_count
+from index.sources.item_habits import ItemHabits
 from index.sources.popularity import Popularity
 from tests.index.sources.own_queries import SEEDS, random_query
 
@@ -52,6 +53,15 @@ def random_shop(seed: int) -> tuple[Catalogue, Popularity]:
     return catalogue, popularity
 
 
+def random_habits(seed: int) -> ItemHabits:
+    rng = np.random.default_rng(seed + 2)
+    habits = ItemHabits(LIMITS, pairs=2)
+    habits.sums[:, 0] = rng.integers(0, 50, 40)
+    habits.sums[:, 1] = rng.integers(0, 1 + habits.sums[:, 0].astype(np.int64))
+    habits.sums[:, 2] = habits.sums[:, 1] * rng.uniform(0, 8, 40)
+    return habits
+
+
 def random_proposals(seed: int, *, users: int) -> Proposals:
     rng = np.random.default_rng(seed + 1)
     proposals = []
@@ -89,7 +99,13 @@ def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def plain_features(
-    item: int, b: int, proposals: Proposals, query: Query, catalogue: Catalogue, popularity: Popularity
+    item: int,
+    b: int,
+    proposals: Proposals,
+    query: Query,
+    catalogue: Catalogue,
+    popularity: Popularity,
+    habits: ItemHabits,
 ) -> dict[str, float]:
     """Every feature that isn't 0."""
     now = int(query.now_ms[b])
@@ -145,6 +161,41 @@ def plain_features(
         math.log1p(len(known)),
         math.log1p(sum(map(bool, session))),
     )
+    return found | plain_habits(item, b, query, popularity, habits, since=found.get("own.since", 0.0))
+
+
+def plain_habits(
+    item: int, b: int, query: Query, popularity: Popularity, habits: ItemHabits, *, since: float
+) -> dict[str, float]:
+    now, history = int(query.now_ms[b]), query.history[b].tolist()
+    known = [t for t in range(len(history)) if history[t]]
+    lasts, firsts = query.history_last_ms[b].tolist(), query.history_first_ms[b].tolist()
+    times: list[int] = []
+    behind: dict[int, int] = {}
+    for t in known:
+        if not times or lasts[t] < times[-1]:
+            times.append(lasts[t])
+        behind.setdefault(history[t], len(times) - 1)
+    visits, returns, log_hours = habits.sums[item].tolist()
+    found = {
+        "item.returns": (returns + 0.2) / (visits + 2),
+        "item.interval": (log_hours + 30) / (returns + 5),
+        "shopper.visits": math.log1p(len(times)),
+    }
+    if times:
+        found["shopper.away"] = math.log1p(max(now - times[0], 0) / HOUR_MS)
+        found["shopper.returns"] = sum(lasts[t] > firsts[t] for t in known) / len(known)
+    if since > 0:
+        found["own.overdue"] = since - found["item.interval"]
+    if item in history:
+        t = history.index(item)
+        touches = max(float(query.history_views[b, t]), 0.0) + max(float(query.history_purchases[b, t]), 0.0)
+        found["own.rate"] = min(touches / max(sum(time >= firsts[t] for time in times), 1), 1.0)
+        found["own.behind"] = math.log1p(behind[item])
+    idle_h = -(popularity.keys[0, item] - now / HOUR_MS)
+    found["item.idle"] = math.log1p(min(max(idle_h, 0.0), 1e5))
+    count = max(2.0 ** max(min(popularity.keys[1, item] - now / DAY_MS, 40.0), -20.0), 1e-3)
+    found["item.slowing"] = found["item.idle"] - math.log1p(24 / math.log(2) / count)
     return found
 
 
@@ -155,7 +206,10 @@ def test_candidates_and_features_agree_with_plain_python(
 ) -> None:
     config = replace(CONFIG, repeat=repeat, reserved=reserved, candidates=candidates)
     catalogue, popularity = random_shop(seed)
-    builder = CandidateBuilder(LIMITS, config=config, catalogue=catalogue, popularity=popularity)
+    habits = random_habits(seed)
+    builder = CandidateBuilder(
+        LIMITS, config=config, catalogue=catalogue, popularity=popularity, habits=habits
+    )
     query, proposals = random_query(seed, users=3, items=40), random_proposals(seed, users=3)
     got = builder.build(proposals, query=query)
     for b in range(3):
@@ -168,7 +222,7 @@ def test_candidates_and_features_agree_with_plain_python(
         assert got.sources[b].tolist() == [bits[item] for item in order] + [0] * (candidates - len(order))
         assert not got.features[b, len(order) :].any()
         for c, item in enumerate(order):
-            expected = plain_features(item, b, proposals, query, catalogue, popularity)
+            expected = plain_features(item, b, proposals, query, catalogue, popularity, habits)
             assert expected.keys() <= set(builder.names)
             want = [expected.get(name, 0.0) for name in builder.names]
             np.testing.assert_allclose(
@@ -197,7 +251,9 @@ def test_features_stay_finite_whatever_the_numbers_are(seed: int) -> None:
         (ids, np.where(ids > 0, np.float32(1e-38), 0).astype(np.float32))
         for ids, _ in random_proposals(seed, users=4)
     ]
-    builder = CandidateBuilder(LIMITS, config=CONFIG, catalogue=catalogue, popularity=popularity)
+    builder = CandidateBuilder(
+        LIMITS, config=CONFIG, catalogue=catalogue, popularity=popularity, habits=random_habits(seed)
+    )
     features = builder.build(proposals, query=query).features
     assert np.isfinite(features).all()
     assert np.abs(features).max() < 100
@@ -209,7 +265,11 @@ def test_every_source_keeps_its_first_choices_when_the_union_is_cut() -> None:
     proposals = [(ids, np.full(ids.shape, 2.0, np.float32)) for ids in (many, many, many, few)]
     catalogue, popularity = Catalogue(LIMITS, dim=8), Popularity(LIMITS, half_lives_ms=HALF_LIVES_MS)
     builder = CandidateBuilder(
-        LIMITS, config=replace(CONFIG, reserved=2), catalogue=catalogue, popularity=popularity
+        LIMITS,
+        config=replace(CONFIG, reserved=2),
+        catalogue=catalogue,
+        popularity=popularity,
+        habits=ItemHabits(LIMITS, pairs=2),
     )
     items = builder.build(proposals, query=random_query(0, users=1, items=40)).items
     assert items[0].tolist() == [1, 2, 35, 36, 3, 4, 5, 6]
@@ -218,7 +278,11 @@ def test_every_source_keeps_its_first_choices_when_the_union_is_cut() -> None:
 def test_one_user_gets_the_same_alone_and_in_a_batch() -> None:
     catalogue, popularity = random_shop(5)
     builder = CandidateBuilder(
-        LIMITS, config=replace(CONFIG, repeat=False), catalogue=catalogue, popularity=popularity
+        LIMITS,
+        config=replace(CONFIG, repeat=False),
+        catalogue=catalogue,
+        popularity=popularity,
+        habits=random_habits(5),
     )
     query, proposals = random_query(5, users=6, items=40), random_proposals(5, users=6)
     together = builder.build(proposals, query=query)
@@ -244,7 +308,9 @@ def test_names_say_source_and_part_and_windows() -> None:
 
 def test_a_missing_source_and_wrong_settings_are_refused() -> None:
     catalogue, popularity = random_shop(1)
-    builder = CandidateBuilder(LIMITS, config=CONFIG, catalogue=catalogue, popularity=popularity)
+    builder = CandidateBuilder(
+        LIMITS, config=CONFIG, catalogue=catalogue, popularity=popularity, habits=random_habits(1)
+    )
     with pytest.raises(ValueError, match="3 sources proposed; expected 4"):
         builder.build(random_proposals(1, users=1)[:3], query=random_query(1, users=1, items=40))
     with pytest.raises(ValueError, match="'knn' is unknown"):

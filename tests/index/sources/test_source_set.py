@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from events.columns import Interactions, Kind
@@ -225,3 +226,14 @@ def test_a_snapshot_of_other_limits_or_sources_is_refused() -> None:
     fewer = new_set(config=SourcesConfig(sources=(Choice("popularity"),)))
     with pytest.raises(SnapshotError, match="expected parts"):
         fewer.restore(new_set().snapshot())
+
+
+def test_a_session_that_is_over_reads_as_empty() -> None:
+    sources = new_set()
+    sources.learn(random_log(1, size=50))
+    gap_ms = LIMITS.session_gap_ms
+    live = ask(sources, "u1", session=["i1", "i2"], bought=["i3"], now_ms=NOW_MS + gap_ms)
+    over = ask(sources, "u1", session=["i1", "i2"], bought=["i3"], now_ms=NOW_MS + gap_ms + 1)
+    assert (live.session[0, :2] > 0).all()
+    assert not over.session.any()
+    assert_array_equal(over.history, live.history)
