@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from models.device import cpu_multiplies_bfloat16
 from models.features_scaler import SlateStatistics, Standardiser, wide_inputs
 from models.state import Arrays, check_arrays
 
@@ -35,6 +36,8 @@ class WidePart:
             weight = torch.empty(fan_out, fan_in).uniform_(-bound, bound, generator=generator)
             self._weights.append(nn.Parameter(weight))
             self._biases.append(nn.Parameter(torch.zeros(fan_out)))
+        self._packs = torch.backends.mkldnn.is_available() and cpu_multiplies_bfloat16()  # type: ignore[no-untyped-call]
+        self._packed: list[tuple[Tensor, Tensor]] = []  # none: to be packed anew
         self._averages = np.zeros((), np.int64)  # taken so far
         self._mean_weights = [weight.detach().clone() for weight in self._weights]
         self._mean_biases = [bias.detach().clone() for bias in self._biases]
@@ -62,16 +65,36 @@ class WidePart:
         self._averages = np.asarray(taken + 1, np.int64)
         for mean, now in zip(self._mean_weights + self._mean_biases, self.parameters(), strict=True):
             mean.lerp_(now, share)
+        self._packed = []
 
     @torch.inference_mode()
     def score_rows(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(R,) float32 scores of (R, 2F) inputs by the averaged weights, without autograd."""
+        """(R,) float32 scores of (R, 2F) inputs by the averaged weights, without autograd.
+
+        Where the CPU multiplies bfloat16, the hidden layers do, which takes half the time; scores then differ
+        from float32's by about a hundredth of their spread.
+        """
         hidden = torch.from_numpy(inputs)
-        for weight, bias in zip(self._mean_weights[:-1], self._mean_biases[:-1], strict=True):
-            hidden = linear(hidden, weight, bias).relu_()  # (R, H)
+        if self._packs and len(inputs):
+            hidden = hidden.bfloat16()
+            for weight, half_bias in self._packed_layers():
+                hidden = torch.ops.mkldnn._linear_pointwise(hidden, weight, half_bias, "relu", [], "")
+            hidden = hidden.float()  # (R, H)
+        else:
+            for weight, bias in zip(self._mean_weights[:-1], self._mean_biases[:-1], strict=True):
+                hidden = linear(hidden, weight, bias).relu_()  # (R, H)
         last = linear(hidden, self._mean_weights[-1], self._mean_biases[-1])
         scores: NDArray[np.float32] = last.squeeze(1).numpy()
         return scores
+
+    def _packed_layers(self) -> list[tuple[Tensor, Tensor]]:
+        """The hidden layers' averaged weights as oneDNN blocks them, packed again after they changed."""
+        if not self._packed:
+            self._packed = [
+                (torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16()), bias.bfloat16())
+                for weight, bias in zip(self._mean_weights[:-1], self._mean_biases[:-1], strict=True)
+            ]
+        return self._packed
 
     def attributions(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """(R, F) float32: what each feature adds to each score of `score_rows`, as gradient x input.
@@ -112,6 +135,7 @@ class WidePart:
             self._mean_weights[at].copy_(torch.from_numpy(arrays[f"mean{at}.weight"].copy()))
             self._mean_biases[at].copy_(torch.from_numpy(arrays[f"mean{at}.bias"].copy()))
         self._averages = arrays["averages"].astype(np.int64)
+        self._packed = []
 
 
 def _forward(inputs: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Tensor:

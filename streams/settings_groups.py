@@ -148,8 +148,7 @@ class LearnerSettings(Group):
 
 
 class SourcesSettings(Group):
-    """Where candidates come from, and how much each recommender remembers; every array of every source is
-    allocated once, from these."""
+    """Where candidates come from, and what each recommender remembers: arrays that are allocated once."""
 
     use: tuple[str, ...] = Field(default=IN_USE, description=f"candidate sources, of {', '.join(NAMES)}")
     items: int = Field(default=32_768, ge=2, description="item rows")
