@@ -7,11 +7,13 @@ import typer
 
 from bench.machine import Machine
 from bench.telling import tell_on_stderr
+from cli.bench_prequential import prequential
 from cli.context import context_of
 
 app = typer.Typer(
     no_args_is_help=True, help="Measure: each command prints a table, and with --json writes it."
 )
+app.command("prequential")(prequential)
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the figures here, as JSON.")]
 BrokerOption = Annotated[

@@ -86,13 +86,13 @@ def _canonical(
         if meaning not in found:
             arrays.append(pa.nulls(batch.num_rows, _NUMBERS.get(meaning, pa.string())))
         elif meaning == "ts":
-            arrays.append(_times_ms(batch.column(found[meaning]), unit=columns.time_unit, where=where))
+            arrays.append(times_ms(batch.column(found[meaning]), unit=columns.time_unit, where=where))
         else:
             arrays.append(batch.column(found[meaning]).cast(_NUMBERS.get(meaning, pa.string())))
     return pa.RecordBatch.from_arrays(arrays, names=list(MEANINGS))
 
 
-def _times_ms(times: pa.Array, *, unit: str, where: str) -> pa.Array:
+def times_ms(times: pa.Array, *, unit: str, where: str) -> pa.Array:
     """`times` as int64 epoch milliseconds; they may be integers in `unit`, or timestamps or ISO 8601 text,
     which are UTC where they name no zone."""
     if times.null_count:

@@ -109,9 +109,7 @@ def test_what_others_took_next_is_found_and_explained() -> None:
     candidates = sources.candidates(query)
     pot = found(sources, query).index("pot")
     reasons = sources.reason(int(candidates.sources[0, pot]))
-    assert {"session_knn", "sequential_rules", "session_covisitation", "two_hop", "popularity"} <= set(
-        reasons
-    )
+    assert {"session_knn", "sequential_rules", "session_covisitation", "popularity"} <= set(reasons)
     assert "own_history" not in reasons
     assert candidates.features.shape == (1, 20, len(sources.feature_names))
 

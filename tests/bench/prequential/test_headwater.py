@@ -1,0 +1,238 @@
+"""The product as a contender: it answers from what it has learnt, and only from that."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bench.errors import BenchError
+from bench.prequential.engine import Engine, RankedOnce
+from bench.prequential.headwater import Headwater, benchmark_settings
+from bench.prequential.variants import VARIANTS, Variant, variant_of
+from events.item_vector import ItemVector, encode_item_vector
+from events.topics import Topic
+from events.types import AddToCart, Purchase, ViewItem
+from index.sources.assembly import IN_USE
+from load.columns import Columns
+from load.prequential.contender import StreamInfo, Unit
+from load.prequential.prepared import Prepared, StreamConfig, prepare
+from load.prequential.running import Run, run_contender
+from load.prequential.scoring import target_ranks, unit_metrics
+from load.prequential.units import ProtocolConfig
+from streams.publisher import Record
+from streams.settings import Settings
+from tests.load.prequential.streams import START_MS, Popular, write_baskets
+
+UNITS = 300
+
+
+@pytest.fixture(scope="module")
+def small() -> Settings:
+    sources = {"items": 256, "users": 128, "sessions": 512}
+    return Settings().updated(sources=sources, serving={"candidates": 60})
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    folder = tmp_path_factory.mktemp("stream")
+    data = write_baskets(folder / "rows.parquet", baskets=UNITS)
+    return prepare(StreamConfig(data, ProtocolConfig("basket"), Columns()), folder=folder / "work")
+
+
+def contender(
+    info: StreamInfo, settings: Settings, *, name: str = "headwater-wide", seed: int = 7
+) -> Headwater:
+    variant = variant_of(name)
+    return Headwater(
+        info, name=name, variant=variant, settings=benchmark_settings(settings, variant=variant, seed=seed)
+    )
+
+
+@pytest.fixture(scope="module")
+def wide(prepared: Prepared, small: Settings) -> Run:
+    return run_contender(lambda: contender(prepared.info, small), units=prepared.units, info=prepared.info)
+
+
+def recall(run: Run, prepared: Prepared) -> NDArray[np.float64]:
+    ranks = target_ranks(run.lists, units=prepared.units, n_items=prepared.info.n_items)
+    return unit_metrics(ranks, units=prepared.units)["recall@5"]
+
+
+def test_it_learns_a_planted_taste_and_beats_popularity(prepared: Prepared, wide: Run) -> None:
+    popular = run_contender(lambda: Popular(prepared.info), units=prepared.units, info=prepared.info)
+    ours, theirs = (recall(run, prepared)[UNITS // 2 :].mean() for run in (wide, popular))
+    assert ours > theirs + 0.2
+    assert ours > 0.45  # three of each basket's four items are of the buyer's six
+
+
+def test_the_same_stream_and_seed_give_the_same_lists(prepared: Prepared, small: Settings, wide: Run) -> None:
+    again = run_contender(lambda: contender(prepared.info, small), units=prepared.units, info=prepared.info)
+    assert (again.lists == wide.lists).all()
+
+
+def test_ranking_once_for_question_and_lesson_changes_nothing(
+    prepared: Prepared, small: Settings, wide: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory of the last ranking is only that: without it every list is the same."""
+    calls = []
+    whole = RankedOnce.rank
+
+    def forgetful(self: RankedOnce, states, **options):  # type: ignore[no-untyped-def]
+        self.forget()
+        calls.append(1)
+        return whole(self, states, **options)
+
+    monkeypatch.setattr(RankedOnce, "rank", forgetful)
+    again = run_contender(lambda: contender(prepared.info, small), units=prepared.units, info=prepared.info)
+    assert len(calls) == 2 * UNITS
+    assert (again.lists == wide.lists).all()
+
+
+def test_what_was_learnt_is_known_at_the_next_question(prepared: Prepared, small: Settings) -> None:
+    ours = contender(prepared.info, small)
+    units = iter(prepared.units)
+    first = next(units)
+    assert len(ours.recommend(first_query(first), k=20)) == 0
+    ours.learn(first)
+    answer = ours.recommend(replace_query(first, at_ms=first.at_ms + 1), k=20)
+    assert set(answer.tolist()) == set(first.items.tolist())
+    assert not ours.engine.learning._pending
+
+
+def first_query(unit: Unit):  # type: ignore[no-untyped-def]
+    from load.prequential.contender import Query
+
+    return Query(unit.index, unit.at_ms, unit.user, unit.session)
+
+
+def replace_query(unit: Unit, *, at_ms: int):  # type: ignore[no-untyped-def]
+    return replace(first_query(unit), at_ms=at_ms)
+
+
+def test_rows_become_the_events_that_a_storefront_sends(small: Settings) -> None:
+    info = StreamInfo(
+        n_items=3,
+        n_users=1,
+        n_sessions=2,
+        n_units=3,
+        protocol="session",
+        ts=np.array([START_MS] * 3),
+        item=np.array([0, 1, 2]),
+        user=np.zeros(3, np.int64),
+        event=np.array([0, 1, 2], np.int16),
+        event_names=["view", "addtocart", "transaction"],
+        qty=np.array([np.nan, 3.0, -2.0], np.float32),
+        price=np.array([1.5, np.nan, -1.0], np.float32),
+        user_names=["ann"],
+        item_names=["a", "b", "c"],
+    )
+    ours = contender(info, small)
+    made = [ours._events(Unit(at, START_MS + at, 0, 1, np.array([at]), slice(at, at + 1))) for at in range(3)]
+    assert [type(events[0]) for events in made] == [ViewItem, AddToCart, Purchase]
+    assert [len(events) for events in made] == [1, 1, 1]
+    view, cart, bought = (events[0] for events in made)
+    assert (view.user_id, view.session_id, view.occurred_at) == ("ann", "s1", START_MS)
+    assert (view.items[0].item_id, view.items[0].price, view.items[0].quantity) == ("a", 1.5, 1)
+    assert (cart.items[0].price, cart.items[0].quantity) == (None, 3)
+    assert (bought.items[0].price, bought.items[0].quantity) == (None, 2)
+    assert len({event.event_id for events in made for event in events}) == 3
+
+
+def test_a_catalogue_item_is_recommended_only_when_its_time_is_past(
+    prepared: Prepared, small: Settings
+) -> None:
+    info = replace(
+        prepared.info, item_names=[*prepared.info.item_names, "fresh"], n_items=prepared.info.n_items + 1
+    )
+    vector = np.ones(384, np.float16) / 384**0.5
+    known_from = int(prepared.units.at_ms[20])
+    described = ItemVector(
+        item_id="fresh",  # type: ignore[arg-type]
+        title="a fresh thing",
+        vector=vector.astype("<f2").tobytes(),
+        encoder=small.learner.encoder,
+        price=1.0,
+        available=True,
+        category="",
+        brand="",
+        consumable=False,
+        first_ms=known_from,
+    )
+    record = Record(Topic.ITEM_VECTORS.value, b"fresh", encode_item_vector(described))
+    variant = variant_of("headwater-wide")
+    ours = Headwater(
+        info,
+        name="headwater-wide",
+        variant=variant,
+        settings=benchmark_settings(small, variant=variant, seed=7),
+        vectors=[(known_from, record)],
+    )
+    rows = []
+    for unit in prepared.units:
+        ours.recommend(first_query(unit), k=20)
+        rows.append("fresh" in ours.engine.sources.catalogue.ids)
+        ours.learn(unit)
+        if unit.index == 25:
+            break
+    assert rows == [False] * 21 + [True] * 5  # not at that very moment, which is unit 20
+
+
+@pytest.mark.parametrize("source", IN_USE)
+def test_every_source_can_be_left_out(small: Settings, source: str) -> None:
+    name = f"headwater-no-{source.replace('_', '-')}"
+    variant = replace(variant_of(name), deep=False)
+    engine = Engine(benchmark_settings(small, variant=variant, seed=7), variant=variant)
+    assert source not in engine.sources.names
+    assert len(engine.sources.names) == len(IN_USE) - 1
+
+
+def test_variants_are_what_they_say(small: Settings) -> None:
+    assert not benchmark_settings(small, variant=variant_of("headwater-wide"), seed=7).learner.deep
+    pure = benchmark_settings(small, variant=Variant(), seed=7)
+    assert (pure.serving.slate_size, pure.serving.temperature) == (20, 0.0)
+    slate = benchmark_settings(small, variant=variant_of("headwater-slate"), seed=7)
+    assert slate.serving.temperature == small.serving.temperature > 0
+    assert {"headwater", "headwater-slate", "headwater-wide", "headwater-frozen"} <= VARIANTS.keys()
+    with pytest.raises(BenchError, match="headwater-now"):
+        variant_of("headwater-now")
+
+
+def lora_of(engine: Engine) -> Iterator[NDArray[np.float32]]:
+    assert engine.learner.ranker.deep is not None
+    for name, parameter in engine.learner.ranker.deep.backbone.named_parameters():
+        if "lora_" in name:
+            yield parameter.detach().numpy().copy()
+
+
+@pytest.mark.parametrize(("name", "moves"), [("headwater", True), ("headwater-frozen", False)])
+def test_frozen_learns_around_an_adapter_that_stays(
+    prepared: Prepared, small: Settings, name: str, moves: bool
+) -> None:
+    ours = contender(prepared.info, small, name=name)
+    before = list(lora_of(ours.engine))
+    for unit in prepared.units:
+        if unit.index == 8 * 32:  # deep steps come with every fourth training step
+            break
+        ours.recommend(first_query(unit), k=20)
+        ours.learn(unit)
+    after = list(lora_of(ours.engine))
+    assert ours.engine.steps == 8
+    assert any((new != old).any() for new, old in zip(after, before, strict=True)) is moves
+
+
+def test_slates_teach_the_bandit_whether_they_held_what_was_taken(
+    prepared: Prepared, small: Settings
+) -> None:
+    variant = replace(variant_of("headwater-slate"), deep=False)
+    ours = Headwater(
+        prepared.info,
+        name="headwater-slate",
+        variant=variant,
+        settings=benchmark_settings(small, variant=variant, seed=7),
+    )
+    run = run_contender(lambda: ours, units=prepared.units, info=prepared.info)
+    assert ours.engine.bandit.updates >= UNITS - 1
+    assert 0.5 < ours.engine.bandit.means().max() <= 1
+    assert recall(run, prepared)[UNITS // 2 :].mean() > 0.3
