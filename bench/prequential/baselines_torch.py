@@ -32,9 +32,9 @@ class RollingSasRec:
     """Contender: SASRec over the user's latest items, trained on a rolling window, filled with what is popular.
 
     Each refit goes on from the last weights; there are more and shorter ones than the usual one every 5 %, so
-    that new items wait less. Three times the steps, or the step size, fit the window better and found less on
-    RetailRocket's buyers. The items of a basket are shuffled within it, since the
-    file's order is the catalogue's. Items not yet known at the last refit wait for the next.
+    that new items wait less. Three times the steps, or the step size, fit the window better and found less on parts of
+    RetailRocket's buyers. The items of a basket are shuffled within it, since the file's order is the
+    catalogue's. Items not yet known at the last refit wait for the next.
     """
 
     name = "sasrec"
