@@ -14,7 +14,7 @@ from events.ids import UserId, stable_hash
 from events.topics import Topic
 from events.types import AnyUserEvent, CatalogueItem
 from models import adapters
-from models.bandit import DiversityBandit
+from models.bandit import BanditConfig, DiversityBandit
 from models.encoder import TextEncoder
 from models.learner import Learner
 from serving.learning import Learning
@@ -68,7 +68,15 @@ class Offline:
     """Sources, recommender and learner of one process. Each catalogue record comes before the first event
     that happened after it, as the demo sends them."""
 
-    def __init__(self, settings: Settings, *, timer: StageTimer | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        timer: StageTimer | None = None,
+        recommender: type[Recommender] = Recommender,
+        learning: type[Learning] = Learning,
+        bandit: BanditConfig | None = None,
+    ) -> None:
         self.settings = settings
         index = item_index(settings)
         self.sources = source_set(settings, index=index)
@@ -79,9 +87,9 @@ class Offline:
             dim=index.dim,
             schema=feature_schema(self.sources),
         )
-        self.bandit = DiversityBandit(bandit_config(settings))
+        self.bandit = DiversityBandit(bandit or bandit_config(settings))
         self.codec = state_codec(settings)
-        self.recommender = Recommender(
+        self.recommender = recommender(
             recommend_config(settings),
             sources=self.sources,
             ranker=self.learner.ranker,
@@ -89,7 +97,7 @@ class Offline:
             timer=timer,
         )
         self.recommender.trained = True  # as after the first adapter
-        self.learning = Learning(
+        self.learning = learning(
             learning_config(settings), recommender=self.recommender, learner=self.learner, codec=self.codec
         )
         self.events = 0
@@ -123,7 +131,7 @@ class Offline:
         due = next(waiting, None)
         for event in events:
             while due is not None and (due[0].occurred_at or 0) <= event.occurred_at:
-                self._take_item(due[1])
+                self.take_item(due[1])
                 due = next(waiting, None)
             self.learning.take([event])
             if self.learning.due:
@@ -155,7 +163,8 @@ class Offline:
             headers=((SERVING_HEADER, json.dumps(serving).encode()),),
         )
 
-    def _take_item(self, vector: Record) -> None:
+    def take_item(self, vector: Record) -> None:
+        """Take a record of the topic item-vectors."""
         self._following.handle([LogRecord(_ITEM_VECTORS, 0, 0, 0, vector.key, vector.value)])
 
 

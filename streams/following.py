@@ -30,7 +30,9 @@ log = get_logger("following")
 
 ApplyAdapter = Callable[[LogRecord], int]  # takes an adapter's record, returns the version now in use
 _LEARN_AT_ONCE = 64  # events learnt under one hold of the lock: half a millisecond of a click's wait
-_BACKLOG = 512  # events of one read from which they are learnt more at a time, at half the cost: nobody is served
+_BACKLOG = (
+    512  # events of one read from which they are learnt more at a time, at half the cost: nobody is served
+)
 _LEARN_OF_BACKLOG = 1_024
 _ROUND_EVERY = 50  # quiet moments between two visits to items whose neighbours were found before
 _REFRESH_AT_ONCE = 8  # items whose text neighbours are found under one hold of the lock

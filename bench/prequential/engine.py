@@ -5,36 +5,20 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.offline import Offline
 from bench.prequential.variants import Variant
-from events.clock import SystemClock
 from events.ids import UserId
-from events.topics import Topic
 from events.types import AnyUserEvent
-from index.sources.assembly import SourcesConfig, choices
-from index.sources.source_set import SourceSet
-from models.bandit import Arm, BanditConfig, DiversityBandit
+from models.bandit import Arm, BanditConfig
 from models.learner import Learner
-from serving.learning import Learning, LearningConfig
+from serving.learning import Learning
 from serving.recommender import Ranked, Recommender
 from serving.state import StateView
-from streams.building import (
-    bandit_config,
-    feature_schema,
-    item_index,
-    learner_config,
-    learning_config,
-    ranker_config,
-    recommend_config,
-    state_codec,
-)
-from streams.following import Following
-from streams.log_reader import LogRecord
-from streams.metrics import Metrics
+from streams.building import bandit_config
 from streams.publisher import Record
 from streams.settings import Settings
 
 PURE = (Arm("none", 0.0), Arm("none-either", 0.0))  # a bandit needs two arms to have a choice
-_ITEM_VECTORS = Topic.ITEM_VECTORS.value
 
 
 class RankedOnce(Recommender):
@@ -68,53 +52,21 @@ class PromptLearning(Learning):
         self._predict_pending()
 
 
-class Engine:
-    """Sources, recommender and learner of one process, as bench.offline has them, for one variant."""
+class Engine(Offline):
+    """Sources, recommender and learner of one process, for one variant; an event is in them before the next
+    question."""
 
     def __init__(self, settings: Settings, *, variant: Variant) -> None:
-        self.settings = settings
-        index = item_index(settings)
-        self.sources = SourceSet(
-            settings.sources.limits(),
-            index=index,
-            config=_sources(settings, without=variant.without, also=variant.also),
-            dim=index.dim,
+        pure = BanditConfig(arms=PURE, draws=1, seed=bandit_config(settings).seed)
+        super().__init__(
+            settings,
+            recommender=RankedOnce,
+            learning=PromptLearning,
+            bandit=None if variant.slate else pure,
         )
-        self.learner = Learner(
-            ranker_config(settings),
-            learner_config(settings),
-            n_features=len(self.sources.feature_names),
-            dim=index.dim,
-            schema=feature_schema(self.sources),
-        )
-        if self.learner.ranker.deep is not None and not variant.lora:
+        self.recommender.trained = False
+        if not variant.lora:
             _freeze_lora(self.learner)
-        plain = bandit_config(settings)
-        self.bandit = DiversityBandit(
-            plain if variant.slate else BanditConfig(arms=PURE, draws=1, seed=plain.seed)
-        )
-        self.codec = state_codec(settings)
-        self.recommender = RankedOnce(
-            recommend_config(settings),
-            sources=self.sources,
-            ranker=self.learner.ranker,
-            bandit=self.bandit,
-        )
-        units: LearningConfig = learning_config(settings)
-        self.learning = PromptLearning(
-            units, recommender=self.recommender, learner=self.learner, codec=self.codec
-        )
-        self.steps = 0
-        self._following = Following(
-            sources=self.sources,
-            index=index,
-            apply_adapter=_refuse_adapter,
-            topics={_ITEM_VECTORS: Topic.ITEM_VECTORS},
-            encoder_name=settings.learner.encoder,
-            out_of_stock=settings.serving.out_of_stock,
-            metrics=Metrics(role="learner"),
-            clock=SystemClock(),
-        )
 
     def state_of(self, user: UserId, *, user_hash: NDArray[np.int64]) -> StateView:
         """What a query needs of the user now, B = 1."""
@@ -129,21 +81,16 @@ class Engine:
             self.steps += 1
             # A recommender serves by the model from the first adapter on, and by fused ranks before.
             self.recommender.trained = self.steps >= self.settings.learner.publish_every_batches
-        self.recommender.forget()
+        self._forget()
 
     def take_item(self, vector: Record) -> None:
-        """Take a record of the topic item-vectors."""
-        self._following.handle([LogRecord(_ITEM_VECTORS, 0, 0, 0, vector.key, vector.value)])
-        self.recommender.forget()
+        """As Offline.take_item."""
+        super().take_item(vector)
+        self._forget()
 
-
-def _sources(settings: Settings, *, without: str, also: str) -> SourcesConfig:
-    names = {*settings.sources.use, *([also] if also else [])} - {without}
-    return SourcesConfig(
-        sources=choices(names),
-        candidates=settings.serving.candidates,
-        repeat=settings.serving.repeat,
-    )
+    def _forget(self) -> None:
+        if isinstance(self.recommender, RankedOnce):
+            self.recommender.forget()
 
 
 def _freeze_lora(learner: Learner) -> None:
@@ -154,7 +101,3 @@ def _freeze_lora(learner: Learner) -> None:
     for name, parameter in deep.backbone.named_parameters():
         if "lora_" in name:
             parameter.requires_grad_(False)
-
-
-def _refuse_adapter(_record: LogRecord) -> int:
-    raise TypeError("in process, the ranker that learns is the ranker that serves")

@@ -25,6 +25,7 @@ from events.types import (
     ViewItem,
     ViewItemList,
 )
+from index.sources.assembly import NAMES
 from load.columns import ga4_name
 from load.prequential.contender import Query, StreamInfo, Unit
 from serving.overload import Plan
@@ -47,12 +48,15 @@ _WITH_TRANSFORMER = Plan(deep_users=1, candidates_share=1.0)
 
 
 def benchmark_settings(settings: Settings, *, variant: Variant, seed: int) -> Settings:
-    """The product's settings, asked for 20 items; pure ranking, unless the diversity layer is to be measured."""
+    """The product's settings, asked for 20 items; pure ranking, unless the diversity layer is to be measured;
+    and the variant's sources."""
     serving: dict[str, Any] = {"slate_size": SLATE}
     if not variant.slate:
         serving["temperature"] = 0.0
     learner = {"seed": seed, "deep": settings.learner.deep and variant.deep}
-    return settings.updated(serving=serving, learner=learner)
+    use = {*settings.sources.use, variant.also} - {"", variant.without}
+    sources = {"use": tuple(name for name in NAMES if name in use)}
+    return settings.updated(serving=serving, learner=learner, sources=sources)
 
 
 class Headwater:

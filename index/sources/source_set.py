@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,27 +19,13 @@ from index.sources.footprint import footprint
 from index.sources.item_habits import ItemHabits
 from index.sources.new_arrivals import NewArrivals
 from index.sources.popularity import Popularity
+from index.sources.ports import Stateful, VectorIndex
 from index.sources.text_neighbours import TextNeighbours
 from index.sources.traces import Traces
 from index.sources.union import Candidates
 
 Proposals = tuple[NDArray[np.int32], NDArray[np.float32]]  # (B, n) item rows and scores, as `Source.propose`
 CHUNK = 2048  # interactions learnt at once, fewer where rows are; what a chunk names isn't evicted within it
-
-
-class VectorIndex(Protocol):
-    """What the set needs of the item index; rows are the set's item rows."""
-
-    def search(
-        self, vectors: NDArray[np.float32], n: int, /
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The n nearest of (Q, D): rows (Q, n), 0 pads, and inner products (Q, n)."""
-
-    def upsert(self, rows: NDArray[np.int32], vectors: NDArray[np.float32], /) -> None:
-        """Give (R,) rows their vectors (R, D)."""
-
-    def remove(self, rows: NDArray[np.int32], /) -> None:
-        """Forget (R,) rows; those not held are ignored."""
 
 
 class SourceSet:
@@ -243,7 +228,7 @@ class SourceSet:
         """Take the snapshot in the folder; SnapshotError as in `restore`, or where it can't be read."""
         self.restore(load_arrays(folder))
 
-    def _parts(self) -> dict[str, "Stateful"]:
+    def _parts(self) -> dict[str, Stateful]:
         """What has state, in the order of restoring: sources may derive theirs from what stands before."""
         shared: dict[str, Stateful] = {
             "items": self.items,
@@ -300,11 +285,3 @@ class SourceSet:
         for source in self.sources:
             if isinstance(source, NewArrivals):
                 source.arrived(rows)
-
-
-class Stateful(Protocol):
-    """What can be saved and taken back."""
-
-    def snapshot(self) -> dict[str, NDArray[np.generic]]: ...
-
-    def restore(self, arrays: dict[str, NDArray[np.generic]]) -> None: ...
