@@ -50,7 +50,7 @@ class Glance:
     elapsed_s: float
     events: int
     events_per_s: float
-    fresh_p50_ms: float
+    fresh_p50_ms: float  # NaN before the first slate, as is the next
     fresh_p99_ms: float
     slates: int
     progress: Sequence[Progress]
@@ -94,7 +94,7 @@ class Board:
             while self._arrivals and self._arrivals[0] < now_s - 5:
                 self._arrivals.popleft()
             window_s = max(0.5, min(5.0, now_s - self._started_s))
-            fresh = np.array(self._fresh_ms) if self._fresh_ms else np.zeros(1)
+            fresh = np.array(self._fresh_ms) if self._fresh_ms else np.full(1, np.nan)
             return Glance(
                 elapsed_s=now_s - self._started_s,
                 events=self._events,

@@ -1,5 +1,6 @@
 """How the demo looks: a live screen on a terminal, a plain line every few seconds elsewhere."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from rich.columns import Columns
@@ -22,7 +23,7 @@ def plain_line(glance: Glance) -> str:
     """One line for a pipe or a log."""
     line = (
         f"{glance.elapsed_s:6.0f} s  {glance.events:7,} events {glance.events_per_s:5.0f}/s  "
-        f"freshness p50 {glance.fresh_p50_ms:.0f} p99 {glance.fresh_p99_ms:.0f} ms"
+        f"freshness {_freshness(glance, number='{:.0f}')}"
     )
     if not glance.progress:
         return f"{line}  learning…"
@@ -55,12 +56,19 @@ def sparkline(values: Sequence[float], *, low: float, high: float, width: int = 
     return "".join(_BARS[max(0, min(len(_BARS) - 1, place))] for place in places)
 
 
+def _freshness(glance: Glance, *, number: str) -> str:
+    """Its percentiles, each as `number` formats it."""
+    if math.isnan(glance.fresh_p50_ms):
+        return "no slate yet"
+    return f"p50 {number.format(glance.fresh_p50_ms)} p99 {number.format(glance.fresh_p99_ms)} ms"
+
+
 def _headline(glance: Glance) -> RenderableType:
     version = glance.progress[-1].version if glance.progress else 0
     deep = "serves" if glance.progress and glance.progress[-1].deep_pays else "still has to prove itself"
     facts = [
         f"[bold]{glance.events:,}[/] events  [dim]{glance.events_per_s:,.0f}/s[/]",
-        f"freshness p50 [bold]{glance.fresh_p50_ms:,.0f}[/] p99 [bold]{glance.fresh_p99_ms:,.0f}[/] ms",
+        f"freshness {_freshness(glance, number='[bold]{:,.0f}[/]')}",
         f"adapter [bold]{version}[/]  [dim]transformer {deep}[/]",
     ]
     return Panel(
