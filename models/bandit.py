@@ -110,6 +110,8 @@ class DiversityBandit:
         ]
         shape = (len(config.contexts), len(config.arms))
         self._probabilities = np.full(shape, 1 / len(config.arms))  # (contexts, A) of being drawn
+        self._mmr_lambda = np.array([arm.mmr_lambda for arm in config.arms], dtype=np.float32)
+        self._explore = np.array([arm.explore for arm in config.arms], dtype=np.bool_)
         self._changed = np.zeros(shape[0])  # (contexts,) evidence since the probabilities were drawn
         self._updates = np.zeros(shape[0], dtype=np.int64)
         for context in range(shape[0]):
@@ -149,14 +151,11 @@ class DiversityBandit:
         probabilities = self._probabilities[contexts]  # (B, A)
         bounds = np.cumsum(probabilities, axis=1)
         arms = (bounds[:, :-1] <= _uniforms(seeds)[:, None]).sum(axis=1).astype(np.int32)
-        chosen = np.take_along_axis(probabilities, arms[:, None], axis=1)[:, 0]
-        return arms, chosen.astype(np.float32)
+        return arms, probabilities[np.arange(len(arms)), arms].astype(np.float32)
 
     def strengths(self, arms: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """(B,) float32 mmr_lambda and (B,) bool explore of (B,) arms, as `make_slates` takes them."""
-        mmr_lambda = np.array([arm.mmr_lambda for arm in self.config.arms], dtype=np.float32)
-        explore = np.array([arm.explore for arm in self.config.arms], dtype=np.bool_)
-        return mmr_lambda[arms], explore[arms]
+        return self._mmr_lambda[arms], self._explore[arms]
 
     def update(self, context: int, *, arm: int, reward: float, weight: float = 1.0) -> None:
         """Learn that `arm` earned `reward` in [0, 1] in `context`; `weight` > 0 counts it as so many slates.

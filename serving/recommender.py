@@ -191,12 +191,15 @@ class Recommender:
             config=self.config.slate,
         )
         empty = slates.positions < 0
-        picked = np.where(empty, 0, slates.positions)
+        picked = (np.arange(len(items))[:, None], slates.positions)  # -1 takes the last, which is blanked
+        chosen, chosen_scores, sources = items[picked], scores[picked], ranked.candidates.sources[picked]
+        for array in (chosen, chosen_scores, sources):
+            array[empty] = 0
         return Recommendations(
-            items=np.where(empty, 0, np.take_along_axis(items, picked, axis=1)),
-            scores=np.where(empty, 0, np.take_along_axis(scores, picked, axis=1)),
+            items=chosen,
+            scores=chosen_scores,
             propensities=slates.propensities,
-            sources=np.where(empty, 0, np.take_along_axis(ranked.candidates.sources, picked, axis=1)),
+            sources=sources,
             contexts=contexts,
             arms=arms,
             arm_propensities=arm_propensities,

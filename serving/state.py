@@ -73,10 +73,12 @@ class StateView:
     def contexts(self, now_ms: NDArray[np.int64], *, session_gap_ms: int = 30 * 60_000) -> NDArray[np.int32]:
         """(B,) int32 below CONTEXTS: 1 for a session with a cart or purchase, still open at `now_ms` (B,),
         plus 2 for a user with at least five distinct items."""
-        buying = np.isin(self.session_kinds, (Kind.CART, Kind.PURCHASE)).any(axis=1)
+        kinds = self.session_kinds
+        buying = ((kinds == Kind.CART) | (kinds == Kind.PURCHASE)).any(axis=1)
         buying &= now_ms - self.last_ms <= session_gap_ms
         warm = self.distinct_items >= _WARM_ITEMS
-        return (buying + 2 * warm).astype(np.int32)
+        contexts: NDArray[np.int32] = (buying + 2 * warm).astype(np.int32)
+        return contexts
 
 
 @dataclass(frozen=True, slots=True)

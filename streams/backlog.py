@@ -1,7 +1,7 @@
 """Is the worker behind, and who waits for a slate because it was?"""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import faust
 
@@ -49,6 +49,8 @@ class Backlog:
         self._waiting: set[int] = set()  # partitions in which users may wait
         self._assigned: frozenset[int] = frozenset()
         self._events_per_record = 1.0  # of the last batch
+        self._generation: Any = None  # of the consumer group
+        self._partitions: frozenset[int] = frozenset()  # owned in it
 
     def behind(self, records: Sequence[LogRecord] = ()) -> bool:
         """Whether the slates of these records are to wait; without records, whether anybody's would have to."""
@@ -107,7 +109,13 @@ class Backlog:
                 self._read[place] = max(self._read.get(place, 0), marks.get(topic, -1) + 1)
 
     def _owned(self) -> frozenset[int]:
-        return frozenset(tp.partition for tp in self._app.consumer.assignment() if tp.topic in self._topics)
+        generation = self._app.consumer_generation_id
+        if generation != self._generation or not self._partitions:
+            self._partitions = frozenset(
+                tp.partition for tp in self._app.consumer.assignment() if tp.topic in self._topics
+            )
+            self._generation = generation
+        return self._partitions
 
 
 def events_in(record: LogRecord) -> int:

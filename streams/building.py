@@ -1,6 +1,7 @@
 """What recommender and learner are both made of, from the settings: the same parts, or an adapter would not fit."""
 
 import hashlib
+from typing import Any
 
 from index.items import ItemIndex
 from index.sources.assembly import SourcesConfig, choices
@@ -83,7 +84,11 @@ def state_codec(settings: Settings) -> StateCodec:
 
 
 def stage_timer(metrics: Metrics) -> StageTimer:
+    stages: dict[str, Any] = {}
+
     def observe(stage: str, ms: float) -> None:
-        metrics.stage_ms.labels(stage=stage).observe(ms)
+        if stage not in stages:
+            stages[stage] = metrics.stage_ms.labels(stage=stage)
+        stages[stage].observe(ms)
 
     return observe

@@ -1,6 +1,7 @@
 """Which items a query asks about, and how much each weighs: the session's first, then older history."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
@@ -24,11 +25,17 @@ class Lookback:
 
     def session_weights(self) -> NDArray[np.float64]:
         """(items,) float64 by rank in the session."""
-        return np.exp(-np.arange(self.items) / self.session_decay)
+        return _fading(self.items, self.session_decay)
 
     def history_weights(self) -> NDArray[np.float64]:
         """(items,) float64 by rank among the older items, for an empty session."""
-        return np.exp(-np.arange(self.items) / self.history_decay)
+        return _fading(self.items, self.history_decay)
+
+
+@lru_cache(maxsize=256)
+def _fading(items: int, decay: float) -> NDArray[np.float64]:
+    """(items,) float64 by rank; asked for on every click, so not made anew. Not to be written to."""
+    return np.exp(-np.arange(items) / decay)
 
 
 @njit(nogil=True, cache=True)
