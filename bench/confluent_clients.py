@@ -31,7 +31,7 @@ class ConfluentSender:
         self._prefix = topic_prefix
         self._books = books
         self._names = {topic.value: f"{topic_prefix}{topic.value}" for topic in Topic}
-        self._producer = Producer({"acks": "all", "linger.ms": 1, "partitioner": "murmur2_random", **config})
+        self._producer = Producer({"acks": "all", "linger.ms": 5, "partitioner": "murmur2_random", **config})
         self._stop = Event()
         self._thread = Thread(target=self._collect, name="delivery-reports", daemon=True)
         self._thread.start()
