@@ -13,6 +13,8 @@ from models.device import cpu_multiplies_bfloat16
 from models.features_scaler import SlateStatistics, Standardiser, wide_inputs
 from models.state import Arrays, check_arrays
 
+_ROWS = 128  # oneDNN compiles a product for each number of rows that it meets: few numbers, all met soon
+
 
 class WidePart:
     """Scores each candidate by its features; learns from the first hundred units.
@@ -76,10 +78,12 @@ class WidePart:
         """
         hidden = torch.from_numpy(inputs)
         if self._packs and len(inputs):
-            hidden = hidden.bfloat16()
+            padded = -(-len(inputs) // _ROWS) * _ROWS
+            hidden = torch.zeros(padded, inputs.shape[1], dtype=torch.bfloat16)
+            hidden[: len(inputs)] = torch.from_numpy(inputs)
             for weight, half_bias in self._packed_layers():
                 hidden = torch.ops.mkldnn._linear_pointwise(hidden, weight, half_bias, "relu", [], "")
-            hidden = hidden.float()  # (R, H)
+            hidden = hidden[: len(inputs)].float()  # (R, H)
         else:
             for weight, bias in zip(self._mean_weights[:-1], self._mean_biases[:-1], strict=True):
                 hidden = linear(hidden, weight, bias).relu_()  # (R, H)
