@@ -56,12 +56,19 @@ class Engine(Offline):
     """Sources, recommender and learner of one process, for one variant; an event is in them before the next
     question."""
 
-    def __init__(self, settings: Settings, *, variant: Variant) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        variant: Variant,
+        recommender: type[RankedOnce] = RankedOnce,
+        learning: type[PromptLearning] = PromptLearning,
+    ) -> None:
         pure = BanditConfig(arms=PURE, draws=1, seed=bandit_config(settings).seed)
         super().__init__(
             settings,
-            recommender=RankedOnce,
-            learning=PromptLearning,
+            recommender=recommender,
+            learning=learning,
             bandit=None if variant.slate else pure,
         )
         self.recommender.trained = False

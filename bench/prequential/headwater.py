@@ -61,7 +61,7 @@ def benchmark_settings(settings: Settings, *, variant: Variant, seed: int) -> Se
 
 class Headwater:
     """The contender. `vectors` are records of the topic item-vectors with the times from which they may be
-    known, by time: what the encoder made of the catalogue."""
+    known, by time: what the encoder made of the catalogue. `engine`: other than the variant's own."""
 
     def __init__(
         self,
@@ -71,9 +71,10 @@ class Headwater:
         variant: Variant,
         settings: Settings,
         vectors: Sequence[tuple[int, Record]] = (),
+        engine: Engine | None = None,
     ) -> None:
         self.name = name
-        self.engine = Engine(settings, variant=variant)
+        self.engine = engine or Engine(settings, variant=variant)
         self._info = info
         self._codes = {stable_hash(item): code for code, item in enumerate(info.item_names)}
         self._user_hashes = np.array([stable_hash(user) for user in info.user_names], np.int64)

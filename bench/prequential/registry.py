@@ -19,12 +19,20 @@ USUAL = {
 LEARNED = ("sasrec", "river-mf")
 """The names in baselines_torch.py, without its libraries, which only the processes of these two need."""
 
+OVER_OUR_FEATURES = "lambdamart"
+"""The name in lambdamart.py: another ranker over the product's sources."""
+
 
 def baseline_names() -> tuple[str, ...]:
     """All baselines."""
     from load.prequential.baselines import FACTORIES
 
-    return (*FACTORIES, *LEARNED)
+    return (*FACTORIES, *LEARNED, OVER_OUR_FEATURES)
+
+
+def reads_catalogue(name: str) -> bool:
+    """Whether this contender reads the catalogue's text vectors."""
+    return name in VARIANTS or name == OVER_OUR_FEATURES
 
 
 def pick_models(text: str, *, protocol: str) -> tuple[str, ...]:
@@ -54,6 +62,8 @@ class FactoryBook:
     def __call__(self, name: str) -> Factory:
         if name in VARIANTS:
             return self._headwater(name)
+        if name == OVER_OUR_FEATURES:
+            return self._lambdamart()
         if name in LEARNED:
             from bench.prequential import baselines_torch
 
@@ -77,5 +87,16 @@ class FactoryBook:
                 settings=benchmark_settings(self.settings, variant=variant, seed=seed),
                 vectors=read_vectors(self.vectors),
             )
+
+        return make
+
+    def _lambdamart(self) -> Factory:
+        from bench.prequential.catalogue import read_vectors
+        from bench.prequential.headwater import benchmark_settings
+        from bench.prequential.lambdamart import VARIANT, TreeRanking
+
+        def make(info: StreamInfo, seed: int) -> Contender:
+            settings = benchmark_settings(self.settings, variant=VARIANT, seed=seed)
+            return TreeRanking(info, settings=settings, vectors=read_vectors(self.vectors))
 
         return make

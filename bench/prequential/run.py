@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from bench.machine import Machine
-from bench.prequential.registry import FactoryBook
-from bench.prequential.variants import VARIANTS
+from bench.prequential.registry import FactoryBook, reads_catalogue
 from bench.telling import Tell, silent
 from load.prequential.curves import NoPlots, draw_curves
 from load.prequential.harness import HarnessConfig, compare, ready_stream, run_all
@@ -49,7 +48,7 @@ def run_benchmark(
     )
     encoder = settings.learner.encoder.replace("/", "-")
     vectors = config.folder / f"vectors-{encoder}.npz"
-    if config.stream.items is not None and any(name in VARIANTS for name in config.models):
+    if config.stream.items is not None and any(reads_catalogue(name) for name in config.models):
         from bench.prequential.catalogue import encode_catalogue
 
         encode_catalogue(catalogue_of(config.stream, folder=config.folder), settings=settings, path=vectors)

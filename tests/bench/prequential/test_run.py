@@ -106,7 +106,7 @@ def test_the_book_gives_each_name_its_contender_fresh(config: HarnessConfig) -> 
 
     info = ready_stream(config).info
     book = FactoryBook(Settings(), config.folder / "none.npz")
-    for name in ("popularity", "stan", *LEARNED):
+    for name in ("popularity", "stan", "lambdamart", *LEARNED):
         factory = book(name)
         assert factory(info, 7).name == name
         assert factory(info, 7) is not factory(info, 7)
