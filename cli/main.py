@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import bench_commands, dead_letters, load_commands, operations
+from cli import bench_commands, dead_letters, load_commands, operations, tune
 from cli.context import Context, fail_clearly
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("up")(operations.up)
 app.command("worker")(operations.worker)
 app.command("replay")(load_commands.replay)
 app.command("simulate")(load_commands.simulate)
+app.command("tune")(tune.tune)
 app.command("schema")(operations.schema)
 app.command("doctor")(operations.doctor)
 app.command("warm-up")(operations.warm_up)

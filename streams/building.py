@@ -39,6 +39,9 @@ def ranker_config(settings: Settings) -> RankerConfig:
     learner = settings.learner
     deep = DeepConfig(backbone=learner.encoder, candidates=settings.serving.deep_candidates)
     return RankerConfig(
+        wide_hidden=learner.wide_hidden,
+        wide_lr=learner.wide_lr,
+        weight_decay=learner.weight_decay,
         deep=deep if learner.deep else None,
         seed=learner.seed,
         device=learner.device,
@@ -52,7 +55,13 @@ def feature_schema(sources: SourceSet) -> str:
 
 
 def learner_config(settings: Settings) -> LearnerConfig:
-    return LearnerConfig(seed=settings.learner.seed)
+    learner = settings.learner
+    return LearnerConfig(
+        replay_ratio=learner.replay_ratio,
+        replay_steps=learner.replay_steps,
+        average=learner.average,
+        seed=learner.seed,
+    )
 
 
 def learning_config(settings: Settings) -> LearningConfig:

@@ -30,11 +30,11 @@ def _entry(group: str, *, model: type[BaseModel], field: str) -> str:
     note = f"# {info.description} (env {env_name(group, field)})\n"
     if info.default is None:
         return f"{note}# {field} =\n"
-    return f"{note}{field} = {_toml(info.default)}\n"
+    return f"{note}{field} = {toml_value(info.default)}\n"
 
 
-def _toml(value: Any) -> str:
-    """A default as a TOML value; strings are escaped as in JSON, whose escapes TOML shares."""
+def toml_value(value: Any) -> str:
+    """A setting as a TOML value; strings are escaped as in JSON, whose escapes TOML shares."""
     if isinstance(value, SecretStr):
         raise TypeError("a secret has no default")
     return json.dumps(value)

@@ -135,6 +135,20 @@ class LearnerSettings(Group):
     )
     snapshot_dir: str = Field(default="snapshots", min_length=1, description="folder of the snapshots")
     snapshots_kept: int = Field(default=3, ge=1, le=100, description="older ones are deleted")
+    wide_lr: float = Field(default=4e-3, gt=0, lt=1, description="step size of the wide part")
+    wide_hidden: tuple[int, ...] = Field(
+        default=(96, 64), min_length=1, description="sizes of the wide part's hidden layers"
+    )
+    weight_decay: float = Field(default=1e-4, ge=0, lt=1, description="of the wide part")
+    replay_ratio: int = Field(
+        default=8, ge=1, le=1024, description="past outcomes learnt from again for each fresh one"
+    )
+    replay_steps: int = Field(
+        default=4, ge=1, le=64, description="steps with past outcomes on one batch, at most"
+    )
+    average: float = Field(
+        default=0.99, ge=0, lt=1, description="decay, by batch, of the averaged weights that score"
+    )
     deep: bool = Field(default=True, description="train and serve the transformer part")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the transformer runs")
     encoder: str = Field(
@@ -145,6 +159,19 @@ class LearnerSettings(Group):
         default=60, ge=1, description="outcomes join their impression this long"
     )
     seed: int = Field(default=7, ge=0, description="of all of the learner's chance")
+
+    @field_validator("wide_hidden", mode="before")
+    @classmethod
+    def _split(cls, sizes: object) -> object:
+        """The environment has them with commas between."""
+        return tuple(size.strip() for size in sizes.split(",")) if isinstance(sizes, str) else sizes
+
+    @field_validator("wide_hidden")
+    @classmethod
+    def _positive(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if min(sizes) < 1:
+            raise ValueError("a layer needs at least 1 unit")
+        return sizes
 
 
 class SourcesSettings(Group):

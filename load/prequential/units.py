@@ -68,6 +68,19 @@ class Units:
             )
             start = end
 
+    def first(self, n: int) -> "Units":
+        """The first `n` >= 1 of them, or all where there are no more."""
+        ends = self.ends[:n]
+        return Units(
+            self.at_ms[:n],
+            self.user[:n],
+            self.session[:n],
+            self.starts[:n],
+            self.stops[:n],
+            self.items[: int(ends[-1])],
+            ends,
+        )
+
     @property
     def sizes(self) -> NDArray[np.int64]:
         """(n,) distinct items of each unit."""
@@ -82,18 +95,8 @@ class Units:
 def cut(stream: Stream, *, config: ProtocolConfig) -> Units:
     """The units of a stream; for baskets, one read with `by_user`. BadStream where there is none."""
     units = _baskets(stream) if config.protocol == "basket" else _events(stream, config=config)
-    if config.limit_units is not None and config.limit_units < len(units):
-        n = config.limit_units
-        end = int(units.ends[n - 1])
-        units = Units(
-            units.at_ms[:n],
-            units.user[:n],
-            units.session[:n],
-            units.starts[:n],
-            units.stops[:n],
-            units.items[:end],
-            units.ends[:n],
-        )
+    if config.limit_units is not None:
+        units = units.first(config.limit_units)
     if len(units) < 2:
         raise BadStream(f"{len(units)} units; a test-then-train run needs at least 2")
     return units

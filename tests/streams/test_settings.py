@@ -4,6 +4,9 @@ from typing import Any
 import pytest
 
 from index.sources.base import Limits
+from models.learner import LearnerConfig
+from models.ranker import RankerConfig
+from streams.building import learner_config, ranker_config
 from streams.errors import SettingsError
 from streams.settings import KafkaSettings, RedisSettings, Settings, SourcesSettings, load
 from streams.settings_example import example
@@ -166,6 +169,20 @@ def test_making_settings_never_reads_the_environment(monkeypatch: pytest.MonkeyP
 def test_sources_settings_mirror_the_limits_of_the_sources() -> None:
     assert SourcesSettings().limits() == Limits()
     assert set(SourcesSettings.model_fields) - {"use"} == set(Limits.__slots__)
+
+
+def test_learner_settings_mirror_the_defaults_of_ranker_and_learner() -> None:
+    settings = Settings()
+    assert learner_config(settings) == LearnerConfig(seed=settings.learner.seed)
+    made, usual = ranker_config(settings), RankerConfig()
+    for name in ("wide_hidden", "wide_lr", "weight_decay"):
+        assert getattr(made, name) == getattr(usual, name)
+
+
+def test_sizes_of_layers_are_read_from_a_variable_and_must_be_positive() -> None:
+    assert load({"HEADWATER_LEARNER_WIDE_HIDDEN": "128, 32"}).learner.wide_hidden == (128, 32)
+    with pytest.raises(SettingsError, match="at least 1 unit"):
+        load({"HEADWATER_LEARNER_WIDE_HIDDEN": "128,0"})
 
 
 def test_example_file_is_the_defaults_with_every_setting(tmp_path: Path) -> None:
