@@ -17,6 +17,7 @@ from models import adapters
 from models.bandit import BanditConfig, DiversityBandit
 from models.encoder import TextEncoder
 from models.learner import Learner
+from models.ranker import RankerConfig
 from serving.learning import Learning
 from serving.recommender import Recommender, StageTimer
 from streams.building import (
@@ -76,12 +77,13 @@ class Offline:
         recommender: type[Recommender] = Recommender,
         learning: type[Learning] = Learning,
         bandit: BanditConfig | None = None,
+        ranker: RankerConfig | None = None,
     ) -> None:
         self.settings = settings
         index = item_index(settings)
         self.sources = source_set(settings, index=index)
         self.learner = Learner(
-            ranker_config(settings),
+            ranker or ranker_config(settings),
             learner_config(settings),
             n_features=len(self.sources.feature_names),
             dim=index.dim,

@@ -11,6 +11,7 @@ from models.batch import ItemTable, RankBatch
 from models.deep import DeepConfig, DeepInputs, DeepPart, deep_inputs
 from models.device import set_threads
 from models.errors import ConfigError, InputError
+from models.full_tuning import FullDeepPart
 from models.state import Arrays, check_arrays, under_prefix, with_prefix
 from models.wide import WidePart
 
@@ -23,6 +24,9 @@ class RankerConfig:
     wide_lr: float = 4e-3
     weight_decay: float = 1e-4
     deep: DeepConfig | None = field(default_factory=DeepConfig)
+    full: bool = (
+        False  # the whole backbone learns in place of an adapter on it: to measure, see full_tuning.py
+    )
     seed: int = 1
     device: str = "auto"  # of the deep part
     threads: int | None = 1
@@ -79,8 +83,9 @@ class Ranker:
         self.dim = dim
         self._schema = schema
         self.wide = WidePart(n_features, hidden=config.wide_hidden, seed=config.seed)
+        deep_part = FullDeepPart if config.full else DeepPart
         self.deep = (
-            DeepPart(config.deep, n_features=n_features, dim=dim, seed=config.seed, device=config.device)
+            deep_part(config.deep, n_features=n_features, dim=dim, seed=config.seed, device=config.device)
             if config.deep
             else None
         )

@@ -1,6 +1,7 @@
 """The product's own parts in one process, driven unit by unit: each event is in state before the next question."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from models.learner import Learner
 from serving.learning import Learning
 from serving.recommender import Ranked, Recommender
 from serving.state import StateView
-from streams.building import bandit_config
+from streams.building import bandit_config, ranker_config
 from streams.publisher import Record
 from streams.settings import Settings
 
@@ -70,6 +71,7 @@ class Engine(Offline):
             recommender=recommender,
             learning=learning,
             bandit=None if variant.slate else pure,
+            ranker=replace(ranker_config(settings), full=variant.full),
         )
         self.recommender.trained = False
         if not variant.lora:

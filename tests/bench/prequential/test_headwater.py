@@ -180,12 +180,22 @@ def test_a_catalogue_item_is_recommended_only_when_its_time_is_past(
 
 
 @pytest.mark.parametrize("source", IN_USE)
-def test_every_source_can_be_left_out(small: Settings, source: str) -> None:
+def test_every_source_can_be_left_out_and_the_rest_still_learns(
+    prepared: Prepared, small: Settings, source: str
+) -> None:
     name = f"headwater-no-{source.replace('_', '-')}"
     variant = replace(variant_of(name), deep=False)
-    engine = Engine(benchmark_settings(small, variant=variant, seed=7), variant=variant)
-    assert source not in engine.sources.names
-    assert len(engine.sources.names) == len(IN_USE) - 1
+    settings = benchmark_settings(small, variant=variant, seed=7)
+    ours = Headwater(prepared.info, name=name, variant=variant, settings=settings)
+    assert source not in ours.engine.sources.names
+    assert len(ours.engine.sources.names) == len(IN_USE) - 1
+    for unit in prepared.units:
+        answer = ours.recommend(first_query(unit), k=20)
+        ours.learn(unit)
+        if unit.index == 70:
+            break
+    assert ours.engine.steps == 2
+    assert len(answer) == 20
 
 
 def test_variants_are_what_they_say(small: Settings) -> None:
@@ -194,7 +204,13 @@ def test_variants_are_what_they_say(small: Settings) -> None:
     assert (pure.serving.slate_size, pure.serving.temperature) == (20, 0.0)
     slate = benchmark_settings(small, variant=variant_of("headwater-slate"), seed=7)
     assert slate.serving.temperature == small.serving.temperature > 0
-    assert {"headwater", "headwater-slate", "headwater-wide", "headwater-frozen"} <= VARIANTS.keys()
+    assert {
+        "headwater",
+        "headwater-slate",
+        "headwater-wide",
+        "headwater-frozen",
+        "headwater-full",
+    } <= VARIANTS.keys()
     with pytest.raises(BenchError, match="headwater-now"):
         variant_of("headwater-now")
 
@@ -206,8 +222,16 @@ def lora_of(engine: Engine) -> Iterator[NDArray[np.float32]]:
             yield parameter.detach().numpy().copy()
 
 
-@pytest.mark.parametrize(("name", "moves"), [("headwater", True), ("headwater-frozen", False)])
-def test_frozen_learns_around_an_adapter_that_stays(
+def offsets_of(engine: Engine) -> NDArray[np.float32]:
+    """The largest change of each learnable weight of the backbone itself."""
+    arrays = engine.learner.ranker.snapshot()
+    return np.array([np.abs(array).max() for name, array in arrays.items() if name.endswith(".delta")])
+
+
+@pytest.mark.parametrize(
+    ("name", "moves"), [("headwater", True), ("headwater-frozen", False), ("headwater-full", False)]
+)
+def test_frozen_and_full_learn_around_an_adapter_that_stays(
     prepared: Prepared, small: Settings, name: str, moves: bool
 ) -> None:
     ours = contender(prepared.info, small, name=name)
@@ -220,6 +244,7 @@ def test_frozen_learns_around_an_adapter_that_stays(
     after = list(lora_of(ours.engine))
     assert ours.engine.steps == 8
     assert any((new != old).any() for new, old in zip(after, before, strict=True)) is moves
+    assert (offsets_of(ours.engine) > 0).any() == (name == "headwater-full")
 
 
 def test_slates_teach_the_bandit_whether_they_held_what_was_taken(
