@@ -10,7 +10,7 @@ from load.prequential.baselines.ranking import filled
 from load.prequential.baselines.trails import Trails
 from load.prequential.contender import Contender, Factory, Query, StreamInfo, Unit
 from models.baselines.river_factorisation import RiverFactorisation, RiverFactorisationConfig
-from models.baselines.sasrec import Lesson, SasRecConfig, SasRecTrainer
+from models.baselines.sasrec import SasRecConfig, SasRecTrainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,46 +90,24 @@ class RollingSasRec:
     def _train(self, start: int) -> None:
         events = np.arange(start, self._users.events)
         order = events[np.argsort(self._users.group[events], kind="stable")]
-        users, steps = self._users.group[order], self._users.step[order]
+        users = self._users.group[order]
         items = self._users.item[order].astype(np.int64) + 1
-        answers = next_answers(users, steps=steps, items=items, rng=self._rng)
         cuts = np.flatnonzero(np.diff(users)) + 1
-        length = self._network.length
-        lessons = [
-            Lesson(history[max(0, end - length) : end], answered[max(0, end - length) : end])
-            for history, answered in zip(np.split(items, cuts), np.split(answers, cuts), strict=True)
-            for end in range(int(np.count_nonzero(answered)), 0, -length)
+        longest = self._network.length + 1
+        sequences = [
+            whole[max(0, end - longest) : end]
+            for whole in np.split(items, cuts)
+            for end in range(len(whole), 1, -self._network.length)
         ]
-        if not lessons:
+        sequences = [sequence for sequence in sequences if len(sequence) > 1]
+        if not sequences:
             return
-        drawn: list[Lesson] = []
+        drawn: list[NDArray[np.int64]] = []
         while len(drawn) < self._rolling.steps * self._network.batch:
-            drawn += [lessons[at] for at in self._rng.permutation(len(lessons))]
+            drawn += [sequences[at] for at in self._rng.permutation(len(sequences))]
         loss = self._trainer.one_pass(drawn[: self._rolling.steps * self._network.batch])
         self.losses.append(loss)
         self._known = np.flatnonzero(self._users.times > 0)
-
-
-def next_answers(
-    users: NDArray[np.int32], *, steps: NDArray[np.int32], items: NDArray[np.int64], rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """(E,) int64: for each event one item, drawn from the same user's next step; 0 in a user's last step.
-
-    A step is a basket, or one event of a session. `users`, `steps`: (E,) of events in order, user by user;
-    `items`: (E,) codes from 1.
-    """
-    begins = np.ones(len(users), np.bool_)
-    begins[1:] = (np.diff(users) != 0) | (np.diff(steps) != 0)
-    starts = np.flatnonzero(begins)  # (S,) first event of each step
-    step = np.cumsum(begins) - 1  # (E,)
-    sizes = np.diff(np.append(starts, len(users)))
-    after = step + 1
-    there = after < len(starts)
-    there[there] = users[starts[after[there]]] == users[there]
-    answers = np.zeros(len(users), np.int64)
-    drawn = starts[after[there]] + (rng.random(int(there.sum())) * sizes[after[there]]).astype(np.int64)
-    answers[there] = items[drawn]
-    return answers
 
 
 class RiverRanking:

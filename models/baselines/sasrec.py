@@ -1,8 +1,6 @@
 """SASRec: a causal transformer over item ids, next item by full softmax."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -95,22 +93,10 @@ class SasRec(nn.Module):
         return best
 
 
-class Lesson(NamedTuple):
-    """A sequence and what each of its places is to be answered with."""
-
-    history: NDArray[np.int64]  # (n >= 1,) item codes from 1, latest last
-    answers: NDArray[np.int64]  # (n,) item codes from 1, 0 where there is nothing to learn
-
-    @classmethod
-    def of(cls, sequence: NDArray[np.int64]) -> "Lesson":
-        """Each place answered with the next item of `sequence`, (n >= 2,) int64 codes from 1: the paper's."""
-        return cls(sequence[:-1], sequence[1:])
-
-
 class SasRecTrainer:
-    """Trains a SasRec by Adam on lessons, one pass at a time.
+    """Trains a SasRec by Adam on sequences, one pass at a time.
 
-    The loss is the softmax over the items that the lessons hold, in place of the paper's one uniform negative
+    The loss is the softmax over the items that the sequences hold, in place of the paper's one uniform negative
     with binary cross-entropy, with which SASRec trails (Klenitskiy & Vasilev, "Turning Dross Into Gold Loss",
     RecSys 2023). It is exact up to `negatives` items; beyond, the batch's answers are there and of the others
     a uniform draw, weighed up to stand for all. Not checked against published figures on their data; tests
@@ -128,37 +114,34 @@ class SasRecTrainer:
         )
         self._rng = np.random.default_rng(seed)
 
-    def one_pass(self, lessons: Sequence[Lesson]) -> float:
-        """The mean loss per prediction of one pass over `lessons`; 0.0 without any."""
-        if not lessons:
+    def one_pass(self, sequences: list[NDArray[np.int64]]) -> float:
+        """The mean loss per prediction of one pass over `sequences`, each (n >= 2,) int64 codes from 1."""
+        if not sequences:
             return 0.0
-        held = np.unique(np.concatenate([part for lesson in lessons for part in lesson]))
-        held = held[held > 0]  # (H,)
+        held = np.unique(np.concatenate(sequences))  # (H,)
         total, predictions = 0.0, 0
-        order = self._rng.permutation(len(lessons))
-        order = order[np.argsort(np.array([len(lessons[i].history) for i in order]) // 8, kind="stable")]
+        order = self._rng.permutation(len(sequences))
+        order = order[np.argsort(np.array([len(sequences[i]) for i in order]) // 8, kind="stable")]
         batches = [order[at : at + self.config.batch] for at in range(0, len(order), self.config.batch)]
         self.model.train()
         for index in self._rng.permutation(len(batches)):
-            loss, n = self._step([lessons[i] for i in batches[index]], held=held)
+            batch = [sequences[i] for i in batches[index]]
+            loss, n = self._step(batch, held=held)
             total += loss * n
             predictions += n
         return total / max(predictions, 1)
 
-    def _step(self, lessons: list[Lesson], *, held: NDArray[np.int64]) -> tuple[float, int]:
-        t = min(max(len(lesson.history) for lesson in lessons), self.config.length)
-        history, answers = np.zeros((2, len(lessons), t), np.int64)  # each (B, T)
-        for row, lesson in enumerate(lessons):
-            kept = min(len(lesson.history), t)
-            history[row, -kept:] = lesson.history[-kept:]
-            answers[row, -kept:] = lesson.answers[-kept:]
-        asks = answers > 0  # (B, T)
-        if not asks.any():
-            return 0.0, 0
-        against, answer, log_weight = self._catalogue(answers[asks], held=held)
+    def _step(self, sequences: list[NDArray[np.int64]], *, held: NDArray[np.int64]) -> tuple[float, int]:
+        t = min(max(len(s) for s in sequences) - 1, self.config.length)
+        window = np.zeros((len(sequences), t + 1), np.int64)  # (B, T + 1)
+        for row, sequence in zip(window, sequences, strict=True):
+            kept = sequence[-(t + 1) :]
+            row[-len(kept) :] = kept
+        real = window[:, :-1] > 0  # (B, T)
+        against, answer, log_weight = self._catalogue(window[:, 1:][real], held=held)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(self._rng.integers(1 << 30)))  # dropout
-            asked = self.model(torch.from_numpy(history))[torch.from_numpy(asks)]  # (P, D)
+            asked = self.model(torch.from_numpy(window[:, :-1]))[torch.from_numpy(real)]  # (P, D)
         logits = asked @ self.model.items(torch.from_numpy(against)).T + torch.from_numpy(
             log_weight
         )  # (P, S)

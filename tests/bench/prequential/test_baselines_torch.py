@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.prequential.baselines_torch import LEARNED, RollingConfig, RollingSasRec, next_answers
+from bench.prequential.baselines_torch import LEARNED, RollingConfig, RollingSasRec
 from models.baselines.sasrec import SasRecConfig
 from tests.load.prequential.baselines.made import (
     answers,
@@ -45,32 +45,6 @@ def test_sasrec_learns_a_chain_on_its_schedule() -> None:
     inside = [at for at in range(400, 600) if at % 5]
     assert len(contender.losses) == 10
     assert hit_rate([said[at] for at in inside], [units[at] for at in inside], after=0) > 0.9
-
-
-def test_each_event_is_answered_from_its_users_next_step() -> None:
-    users = np.array([0, 0, 0, 0, 0, 3, 3, 4], np.int32)
-    steps = np.array([0, 0, 1, 2, 2, 1, 2, 0], np.int32)
-    items = np.arange(1, 9)
-    drawn = {
-        tuple(next_answers(users, steps=steps, items=items, rng=np.random.default_rng(seed)).tolist())
-        for seed in range(20)
-    }
-    assert drawn == {(3, 3, a, 0, 0, 7, 0, 0) for a in (4, 5)}
-
-
-def test_sasrec_learns_which_basket_follows_which() -> None:
-    """Baskets of one kind are always followed by one of the next; items of a basket say nothing of each other."""
-    rng = np.random.default_rng(1)
-    kind = rng.integers(4, size=30)
-    rows = []
-    for _ in range(12):
-        for user in range(30):
-            rows.append((user, user, (6 * kind[user] + rng.permutation(6)[:3]).tolist()))
-            kind[user] = (kind[user] + 1) % 4
-    info, units = stream(rows, protocol="basket")
-    contender = RollingSasRec(info, seed=0, network=SMALL, rolling=RollingConfig(refits=12, steps=40))
-    said = answers(contender, units, k=6)
-    assert hit_rate(said, units, after=240) > 0.75  # by chance, or from the same basket's items: a quarter
 
 
 def test_settings_out_of_range_are_refused() -> None:
