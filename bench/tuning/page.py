@@ -20,17 +20,8 @@ def page_of(report: dict[str, Any], *, best_first: int = 10) -> str:
         "saw the rest of the stream. A benchmark on this stream counts from its first tenth on, so it shares the part "
         "between a tenth and the share tuned on; figures on other streams share nothing.",
         "",
-        f"Settings as they are: **{default['score']:.4f}**. Best trial: **{best['score']:.4f}**. The best of many "
-        "trials is partly luck:",
-        "",
-        "| seed | as they are | best | difference |",
-        "|---|---|---|---|",
-    ]
-    pairs = [{"seed": report["seed"], "default": default["score"], "best": best["score"]}, *report["again"]]
-    lines += [
-        f"| {pair['seed']}{' (tuned on)' if at == 0 else ''} | {pair['default']:.4f} | {pair['best']:.4f} | "
-        f"{pair['best'] - pair['default']:+.4f} |"
-        for at, pair in enumerate(pairs)
+        f"Settings as they are: **{default['score']:.4f}**. Best trial: **{best['score']:.4f}**.",
+        *_again(report),
     ]
     names = list(report["space"])
     lines += ["", f"The best {best_first} trials, and the settings as they are:", ""]
@@ -45,3 +36,22 @@ def page_of(report: dict[str, Any], *, best_first: int = 10) -> str:
         lines.append(f"| {trial['score']:.4f} | {trial['units_per_cpu_s']:.0f} | {values} |")
     lines += ["", "For headwater.toml:", "", "```toml", report["toml"], "```", ""]
     return "\n".join(lines)
+
+
+def _again(report: dict[str, Any]) -> list[str]:
+    """Lines that compare the best with the settings as they are, seed by seed."""
+    default, best = report["default"], report["best"]
+    if best["values"] == default["values"]:
+        return ["No trial was better than they are."]
+    pairs = [{"seed": report["seed"], "default": default["score"], "best": best["score"]}, *report["again"]]
+    return [
+        "The best of many trials is partly luck:",
+        "",
+        "| seed | as they are | best | difference |",
+        "|---|---|---|---|",
+        *(
+            f"| {pair['seed']}{' (tuned on)' if at == 0 else ''} | {pair['default']:.4f} | {pair['best']:.4f} | "
+            f"{pair['best'] - pair['default']:+.4f} |"
+            for at, pair in enumerate(pairs)
+        ),
+    ]

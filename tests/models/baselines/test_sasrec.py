@@ -39,6 +39,28 @@ def test_learns_a_planted_order_and_nothing_from_noise() -> None:
     assert _hits(trainer, _walks(200, noise=True, seed=9)) < 0.3
 
 
+def test_reaches_the_best_possible_on_a_chain_of_known_chances() -> None:
+    """Every item has three successors of its own, with chances of .6, .3 and .1: nobody can do better."""
+    rng = np.random.default_rng(3)
+    successors = np.array([rng.permutation(np.arange(1, 21))[:3] for _ in range(21)])  # row 0 unused
+
+    def walk() -> NDArray[np.int64]:
+        found = [int(rng.integers(1, 21))]
+        for _ in range(8):
+            found.append(int(rng.choice(successors[found[-1]], p=(0.6, 0.3, 0.1))))
+        return np.array(found, np.int64)
+
+    trainer = SasRecTrainer(n_items=20, config=SMALL, seed=0)
+    for _ in range(15):
+        trainer.one_pass([walk() for _ in range(200)])
+    fresh, known = [walk() for _ in range(500)], np.arange(1, 21)
+    best = [trainer.model.best(each[:-1], k=2, known=known) for each in fresh]
+    first = np.mean([each[-1] == found[0] for each, found in zip(fresh, best, strict=True)])
+    either = np.mean([each[-1] in found for each, found in zip(fresh, best, strict=True)])
+    assert first > 0.6 - 0.07  # 0.022 is one standard error of 500
+    assert either > 0.9 - 0.05
+
+
 def test_a_place_sees_nothing_after_it_and_nothing_of_the_padding() -> None:
     torch.manual_seed(0)
     network = SasRec(n_items=20, config=SMALL).eval()
