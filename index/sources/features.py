@@ -13,6 +13,7 @@ from index.sources.item_features import (
     ITEM_FEATURES,
     LATEST,
     describe_shopper,
+    fill_cart,
     fill_habits,
     fill_item,
     fill_own,
@@ -20,6 +21,7 @@ from index.sources.item_features import (
     fill_text,
     number_visits,
     positive,
+    read_cart,
 )
 from index.sources.item_habits import ItemHabits
 from index.sources.popularity import Popularity
@@ -76,6 +78,7 @@ class CandidateBuilder:
         self._place = np.zeros(limits.items, np.int32)
         self._own = np.zeros(limits.items, np.int32)
         self._in_session = np.zeros(limits.items, np.int32)
+        self._cart = np.zeros(limits.items, np.int8)
         self._barred = np.zeros(limits.items, np.bool_)
 
     def build(
@@ -100,12 +103,13 @@ class CandidateBuilder:
         features = np.zeros((*shape, len(self.names)), np.float32)
         _build(
             proposed, scores, offsets, self._weights, self.config.reserved, self.config.repeat,
-            query.now_ms, query.session, query.history, query.history_last_ms, query.history_first_ms,
-            query.history_views, query.history_purchases, query.history_decayed,
+            query.now_ms, query.session, query.session_kinds, query.history, query.history_last_ms,
+            query.history_first_ms, query.history_views, query.history_purchases, query.history_decayed,
             popularity.keys, popularity.half_lives_ms, self._habits.sums,
             catalogue.vectors.view(np.uint16), catalogue.has_text, catalogue.price, catalogue.category,
             catalogue.brand, catalogue.first_ms, catalogue.consumable,
-            self._barred, self._fused, self._place, self._own, self._in_session, items, bits, features,
+            self._barred, self._fused, self._place, self._own, self._in_session, self._cart,
+            items, bits, features,
         )  # fmt: skip
         return Candidates(items=items, features=features, sources=bits)
 
@@ -131,6 +135,7 @@ def _build(
     repeat: bool,
     nows_ms: NDArray[np.int64],
     session: I32,
+    session_kinds: NDArray[np.int8],
     history: I32,
     last_ms: NDArray[np.int64],
     first_ms: NDArray[np.int64],
@@ -152,6 +157,7 @@ def _build(
     place: I32,
     own: I32,
     in_session: I32,
+    cart: NDArray[np.int8],
     items: I32,
     bits: I32,
     features: F32,
@@ -182,7 +188,9 @@ def _build(
         for t in range(history.shape[1]):
             in_all += history[b, t] != 0
             returned += history[b, t] != 0 and last_ms[b, t] > first_ms[b, t]
-        away = np.log1p(max(nows_ms[b] - times[0], 0) / 3_600_000.0) if visits > 0 else 0.0
+        away = np.log1p(max(nows_ms[b] - times[0], 0) / 1_000.0) if visits > 0 else 0.0
+        pending = read_cart(session[b], session_kinds[b], cart)
+        last_kind = session_kinds[b, 0] if session.shape[1] > 0 and session[b, 0] != 0 else 0
         newly_barred = 0
         if not repeat:
             for t in range(history.shape[1]):
@@ -240,11 +248,13 @@ def _build(
             rest[28] = np.log1p(visits)
             rest[29] = away
             rest[30] = returned / max(in_all, 1)
+            fill_cart(rest, cart[item], last_kind, pending)
         for met in range(count):
             place[pool[met]] = 0
         for t in range(history.shape[1]):
             own[history[b, t]] = 0
         for t in range(session.shape[1]):
             in_session[session[b, t]] = 0
+            cart[session[b, t]] = 0
         for at in range(newly_barred):
             barred[bought[at]] = False

@@ -4,10 +4,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from events.columns import Kind
 from index.sources.half_precision import add_vector, dot3, normalise
 
 Bools = NDArray[np.bool_]
 F32 = NDArray[np.float32]
+I8 = NDArray[np.int8]
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 U16 = NDArray[np.uint16]
@@ -18,7 +20,7 @@ ITEM_FEATURES = (
     "own.views",  # log1p(clicks and carts)
     "own.decayed",  # log1p(decayed frequency as of its last touch)
     "own.recency",  # 1 / (1 + days since the shopper's last touch), 0 where there was none
-    "own.since",  # log1p(hours since the last touch), 0 where there was none
+    "own.since",  # log1p(seconds since the last touch), 0 where there was none
     "own.due",  # time since the last touch / mean interval of the touches, at most 5; 0 for fewer than two
     "session.times",  # log1p(times in the session)
     "session.place",  # 1 / (1 + how many came after it in the session)
@@ -39,16 +41,24 @@ ITEM_FEATURES = (
     "own.overdue",  # log time since the last touch - mean log interval of everybody's returns
     "item.returns",  # share of everybody's visits of the item that were returns, smoothed
     "item.interval",  # mean log1p(hours) of everybody's returns, smoothed
-    "item.idle",  # log1p(hours since anybody touched it)
-    "item.slowing",  # item.idle - log1p(mean hours between touches by the longest half-life)
+    "item.idle",  # log1p(seconds since anybody touched it)
+    "item.slowing",  # the same in hours - log1p(mean hours between touches by the longest half-life)
     "shopper.visits",  # log1p(distinct times of the history)
-    "shopper.away",  # log1p(hours since the shopper's last touch)
+    "shopper.away",  # log1p(seconds since the shopper's last touch)
     "shopper.returns",  # share of the shopper's items touched more than once
+    "session.pending",  # 1 where it was put into the cart in the session and not bought since
+    "session.bought",  # 1 where it was bought in the session
+    "shopper.carted",  # 1 where the session's latest touch put something into the cart
+    "shopper.bought",  # 1 where it bought something
+    "shopper.pending",  # log1p(items of the session that are pending)
 )
+PENDING, BOUGHT = 1, 2  # of an item in the session's cart
 LATEST = 24  # items of the history that means and shares are taken over
 SESSION_LATEST = 8  # items of the session that its mean vector is taken over
 DAY_MS = 86_400_000.0
 HOUR_MS = 3_600_000.0
+SECOND_MS = 1_000.0
+_CART, _PURCHASE = int(Kind.CART), int(Kind.PURCHASE)
 
 
 @njit(nogil=True, cache=True)
@@ -129,7 +139,7 @@ def fill_own(
     row[2] = np.log1p(positive(views))
     row[3] = np.log1p(positive(decayed))
     row[4] = 1.0 / (1.0 + since_ms / DAY_MS)
-    row[5] = np.log1p(since_ms / HOUR_MS)
+    row[5] = np.log1p(since_ms / SECOND_MS)
     if touches > 1.0 and last_ms > first_ms:
         row[6] = min(since_ms * (touches - 1.0) / (last_ms - first_ms), 5.0)
 
@@ -165,6 +175,35 @@ def fill_rate(row: F32, touches: float, first_ms: int, behind: int, times: I64, 
 
 
 @njit(nogil=True, cache=True)
+def read_cart(session: I32, kinds: I8, cart: I8) -> int:
+    """How many items of the session (L,), most recent first, are pending: put into the cart and not bought
+    since. `cart` (N,) gets PENDING or BOUGHT at the items that are so; the caller zeroes it again."""
+    pending = 0
+    for back in range(len(session)):
+        t = len(session) - 1 - back
+        item, kind = session[t], kinds[t]
+        if item == 0:
+            continue
+        before = cart[item]
+        if kind == _PURCHASE:
+            cart[item] = BOUGHT
+        elif kind == _CART:
+            cart[item] = PENDING
+        pending += (cart[item] == PENDING) - (before == PENDING)
+    return pending
+
+
+@njit(nogil=True, cache=True)
+def fill_cart(row: F32, of_item: int, last_kind: int, pending: int) -> None:
+    """The cart's features, into row[31:36]; `last_kind` is of the session's latest touch, 0 without one."""
+    row[31] = 1.0 if of_item == PENDING else 0.0
+    row[32] = 1.0 if of_item == BOUGHT else 0.0
+    row[33] = 1.0 if last_kind == _CART else 0.0
+    row[34] = 1.0 if last_kind == _PURCHASE else 0.0
+    row[35] = np.log1p(pending)
+
+
+@njit(nogil=True, cache=True)
 def fill_habits(
     row: F32, sums: F32, short_power: float, short_ms: float, long_power: float, long_ms: float
 ) -> None:
@@ -177,10 +216,11 @@ def fill_habits(
     row[24] = (sums[1] + 0.2) / (sums[0] + 2.0)
     row[25] = (sums[2] + 5.0 * 6.0) / (sums[1] + 5.0)  # six is about 17 days
     if row[5] > 0.0:
-        row[23] = row[5] - row[25]
-    row[26] = np.log1p(min(max(-short_power * short_ms / HOUR_MS, 0.0), 1e5))
+        row[23] = np.log1p(np.expm1(row[5]) * SECOND_MS / HOUR_MS) - row[25]
+    idle_ms = min(max(-short_power * short_ms, 0.0), 1e5 * HOUR_MS)
+    row[26] = np.log1p(idle_ms / SECOND_MS)
     count = max(np.exp2(max(min(long_power, 40.0), -20.0)), 1e-3)
-    row[27] = row[26] - np.log1p(long_ms / HOUR_MS / np.log(2.0) / count)
+    row[27] = np.log1p(idle_ms / HOUR_MS) - np.log1p(long_ms / HOUR_MS / np.log(2.0) / count)
 
 
 @njit(nogil=True, cache=True)

@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
+from events.columns import Kind
 from index.sources.base import Query
 
 
@@ -25,7 +26,7 @@ def random_query(seed: int, *, users: int, items: int, session: int = 6, history
         now_ms=np.full(users, now, np.int64),
         session=in_session,
         session_times_ms=np.zeros((users, session), np.int64),
-        session_kinds=np.zeros((users, session), np.int8),
+        session_kinds=rng.integers(Kind.CLICK, Kind.PURCHASE + 1, in_session.shape).astype(np.int8),
         history=ids,
         history_last_ms=last,
         history_first_ms=first,

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from events.columns import Kind
 from index.sources.assembly import Choice, SourcesConfig
 from index.sources.base import Limits, Query
 from index.sources.catalogue import Catalogue
@@ -20,7 +21,7 @@ CHOICES = (
     Choice("two_hop", weight=0.5),
 )
 CONFIG = SourcesConfig(sources=CHOICES, candidates=8, reserved=1)
-DAY_MS, HOUR_MS = 86_400_000, 3_600_000
+DAY_MS, HOUR_MS, SECOND_MS = 86_400_000, 3_600_000, 1000
 
 Proposals = list[tuple[NDArray[np.int32], NDArray[np.float32]]]
 
@@ -81,7 +82,7 @@ def plain_features(
         bought, views = max(float(query.history_purchases[b, t]), 0.0), float(query.history_views[b, t])
         found |= {"own.purchases": math.log1p(bought), "own.views": math.log1p(views)}
         found["own.decayed"] = math.log1p(query.history_decayed[b, t])
-        found |= {"own.recency": 1 / (1 + since / DAY_MS), "own.since": math.log1p(since / HOUR_MS)}
+        found |= {"own.recency": 1 / (1 + since / DAY_MS), "own.since": math.log1p(since / SECOND_MS)}
         spread = int(query.history_last_ms[b, t] - query.history_first_ms[b, t])
         if bought + views > 1 and spread > 0:
             found["own.due"] = min(since * (bought + views - 1) / spread, 5.0)
@@ -113,7 +114,24 @@ def plain_features(
         math.log1p(len(known)),
         math.log1p(sum(map(bool, session))),
     )
+    found |= plain_cart(item, session, query.session_kinds[b].tolist())
     return found | plain_habits(item, b, query, popularity, habits, since=found.get("own.since", 0.0))
+
+
+def plain_cart(item: int, session: list[int], kinds: list[int]) -> dict[str, float]:
+    latest: dict[int, int] = {}
+    for other, kind in zip(reversed(session), reversed(kinds), strict=True):
+        if other and kind in (Kind.CART, Kind.PURCHASE):
+            latest[other] = kind
+    pending = [i for i, kind in latest.items() if kind == Kind.CART]
+    last_kind = kinds[0] if session[0] else 0
+    return {
+        "session.pending": float(item in pending),
+        "session.bought": float(latest.get(item) == Kind.PURCHASE),
+        "shopper.carted": float(last_kind == Kind.CART),
+        "shopper.bought": float(last_kind == Kind.PURCHASE),
+        "shopper.pending": math.log1p(len(pending)),
+    }
 
 
 def plain_habits(
@@ -135,17 +153,18 @@ def plain_habits(
         "shopper.visits": math.log1p(len(times)),
     }
     if times:
-        found["shopper.away"] = math.log1p(max(now - times[0], 0) / HOUR_MS)
+        found["shopper.away"] = math.log1p(max(now - times[0], 0) / SECOND_MS)
         found["shopper.returns"] = sum(lasts[t] > firsts[t] for t in known) / len(known)
     if since > 0:
-        found["own.overdue"] = since - found["item.interval"]
+        since_h = math.expm1(since) * SECOND_MS / HOUR_MS
+        found["own.overdue"] = math.log1p(since_h) - found["item.interval"]
     if item in history:
         t = history.index(item)
         touches = max(float(query.history_views[b, t]), 0.0) + max(float(query.history_purchases[b, t]), 0.0)
         found["own.rate"] = min(touches / max(sum(time >= firsts[t] for time in times), 1), 1.0)
         found["own.behind"] = math.log1p(behind[item])
-    idle_h = -(popularity.keys[0, item] - now / HOUR_MS)
-    found["item.idle"] = math.log1p(min(max(idle_h, 0.0), 1e5))
+    idle_h = min(max(-(popularity.keys[0, item] - now / HOUR_MS), 0.0), 1e5)
+    found["item.idle"] = math.log1p(idle_h * HOUR_MS / SECOND_MS)
     count = max(2.0 ** max(min(popularity.keys[1, item] - now / DAY_MS, 40.0), -20.0), 1e-3)
-    found["item.slowing"] = found["item.idle"] - math.log1p(24 / math.log(2) / count)
+    found["item.slowing"] = math.log1p(idle_h) - math.log1p(24 / math.log(2) / count)
     return found
