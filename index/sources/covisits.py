@@ -76,6 +76,7 @@ class CoVisits:
         _propose(
             query.session,
             query.history,
+            query.history_last_ms,
             recall.lookback.session_weights(),
             recall.lookback.history_weights(),
             recall.lookback.history_weight,
@@ -141,6 +142,7 @@ def credit(
 def _propose(
     session: NDArray[np.int32],
     history: NDArray[np.int32],
+    history_ms: NDArray[np.int64],
     session_weights: NDArray[np.float64],
     history_weights: NDArray[np.float64],
     history_weight: float,
@@ -159,7 +161,15 @@ def _propose(
     weights = np.zeros(len(session_weights), np.float64)
     for b in range(len(session)):
         size, from_session = weigh_query(
-            session[b], history[b], session_weights, history_weights, history_weight, seen, asked, weights
+            session[b],
+            history[b],
+            history_ms[b],
+            session_weights,
+            history_weights,
+            history_weight,
+            seen,
+            asked,
+            weights,
         )
         count = 0
         for place in range(size):

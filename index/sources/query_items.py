@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Lookback:
-    """How far back a query looks. Ranks count distinct items, 0 being the latest."""
+    """How far back a query looks. Ranks in the session count distinct items, 0 being the latest; among older
+    items they count distinct times, so that the items of one basket weigh the same."""
 
     items: int = 12  # distinct items that are looked up at most, the session's before older ones
     session_decay: float = 2.0  # an item of rank r in the session weighs exp(-r / session_decay)
@@ -42,6 +43,7 @@ def _fading(items: int, decay: float) -> NDArray[np.float64]:
 def weigh_query(
     session: NDArray[np.int32],
     history: NDArray[np.int32],
+    history_ms: NDArray[np.int64],
     session_weights: NDArray[np.float64],
     history_weights: NDArray[np.float64],
     history_weight: float,
@@ -52,8 +54,8 @@ def weigh_query(
     """Fill `out_items` (Q,) int32 and `out_weights` (Q,) float64; returns how many, and how many of them are
     of the session (they come first, the item just touched at 0).
 
-    `session` (L,) and `history` (T,) are one query's, most recent first; `seen` (N,) is False throughout, on
-    return again.
+    `session` (L,) and `history` (T,) are one query's, most recent first, and `history_ms` (T,) the times of
+    the latter; `seen` (N,) is False throughout, on return again.
     """
     size = 0
     for at in range(len(session)):
@@ -68,14 +70,19 @@ def weigh_query(
     from_session = size
     scale = history_weight if from_session > 0 else 1.0
     if scale > 0:
+        rank = -1
+        before_ms = np.int64(0)
         for at in range(len(history)):
             item = history[at]
             if size == len(out_items):
                 break
             if item > 0 and not seen[item]:
                 seen[item] = True
+                if rank < 0 or history_ms[at] != before_ms:
+                    rank += 1
+                    before_ms = history_ms[at]
                 out_items[size] = item
-                out_weights[size] = scale * history_weights[size - from_session]
+                out_weights[size] = scale * history_weights[rank]
                 size += 1
     for at in range(size):
         seen[out_items[at]] = False

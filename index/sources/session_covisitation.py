@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from index.sources.base import LearnBatch, Limits, Query
 from index.sources.covisits import CoVisits, KindWeights, Recall, credit
+from index.sources.query_items import Lookback
 from index.sources.traces import Traces
 
 
@@ -15,10 +16,10 @@ from index.sources.traces import Traces
 class SessionCovisitationConfig:
     """Which pairs count, how much, and how they are recalled."""
 
-    partners: int = 20  # distinct items before an item in its session that it is paired with
+    partners: int = 20  # distinct items before an item in its session, not counting its basket, to pair with
     place_decay: float = 2.0  # places: a pair d apart weighs exp(-(d - 1) / place_decay), in a basket 1
     kinds: KindWeights = field(default_factory=KindWeights)  # a pair weighs the geometric mean of its two
-    recall: Recall = field(default_factory=Recall)
+    recall: Recall = field(default_factory=lambda: Recall(lookback=Lookback(items=64)))
 
     def __post_init__(self) -> None:
         if self.partners < 1 or not self.place_decay > 0:
@@ -28,9 +29,9 @@ class SessionCovisitationConfig:
 class SessionCovisitation:
     """Item-to-item co-visitation (Linden, Smith & York, "Amazon.com recommendations", 2003) within sessions.
 
-    Undirected: an item and each of the last `partners` distinct items before it in its session (looking back
-    at most `Traces.session_window` places) count for each other. Items of the same instant are one basket,
-    where distance means nothing. An item keeps its M heaviest partners.
+    Undirected: an item and each of the last `partners` distinct items before it in its session, and those of
+    its basket on top (looking back at most `Traces.session_window` places), count for each other. Items of
+    the same instant are one basket, where distance means nothing. An item keeps its M heaviest partners.
     """
 
     name = "session_covisitation"
@@ -115,9 +116,9 @@ def _learn(
             other = session_items[row, place]
             if other != 0 and other != item and not seen[other]:
                 seen[other] = True
-                found += 1
                 weight = kind_weights[kinds[e]] * kind_weights[session_kinds[row, place]]
                 if session_times[row, place] != times_ms[e]:
+                    found += 1
                     weight *= place_weights[back - 1]
                 credit(partners, counts, excess, item, other, weight)
                 credit(partners, counts, excess, other, item, weight)

@@ -78,6 +78,7 @@ class SessionKnn:
             query.now_ms,
             query.session,
             query.history,
+            query.history_last_ms,
             self.config.lookback.session_weights(),
             self.config.lookback.history_weights(),
             self.config.lookback.history_weight,
@@ -125,6 +126,7 @@ def _propose(
     now_ms: NDArray[np.int64],
     session: NDArray[np.int32],
     history: NDArray[np.int32],
+    history_ms: NDArray[np.int64],
     session_weights: NDArray[np.float64],
     history_weights: NDArray[np.float64],
     history_weight: float,
@@ -158,7 +160,15 @@ def _propose(
     weights = np.zeros(len(session_weights), np.float64)
     for b in range(len(users)):
         size, from_session = weigh_query(
-            session[b], history[b], session_weights, history_weights, history_weight, seen, asked, weights
+            session[b],
+            history[b],
+            history_ms[b],
+            session_weights,
+            history_weights,
+            history_weight,
+            seen,
+            asked,
+            weights,
         )
         own = user_session[users[b]]
         alike = 0

@@ -96,7 +96,7 @@ class TextNeighbours:
         """(B, n) rows and scores; see the Source protocol."""
         ids = np.zeros((len(query), self.n), np.int32)
         scores = np.zeros((len(query), self.n), np.float32)
-        _propose(query.session, query.history, self._session_weights, self._history_weights,
+        _propose(query.session, query.history, query.history_last_ms, self._session_weights, self._history_weights,
                  self._history_weight, self.neighbours, self.similarity, self._totals, self._seen,
                  self._touched, ids, scores)  # fmt: skip
         return ids, scores
@@ -184,6 +184,7 @@ def _drop(gone: NDArray[np.bool_], neighbours: I32, kept: F32) -> None:
 def _propose(
     session: I32,
     history: I32,
+    history_ms: NDArray[np.int64],
     session_weights: F64,
     history_weights: F64,
     history_weight: float,
@@ -198,7 +199,15 @@ def _propose(
     start, weights = np.empty(len(session_weights), np.int32), np.empty(len(session_weights), np.float64)
     for b in range(len(session)):
         size, _ = weigh_query(
-            session[b], history[b], session_weights, history_weights, history_weight, seen, start, weights
+            session[b],
+            history[b],
+            history_ms[b],
+            session_weights,
+            history_weights,
+            history_weight,
+            seen,
+            start,
+            weights,
         )
         count = 0
         for place in range(size):

@@ -64,6 +64,7 @@ class TwoHop:
             query.users,
             query.session,
             query.history,
+            query.history_last_ms,
             self._session_weights,
             self._history_weights,
             self._history_weight,
@@ -100,6 +101,7 @@ def _propose(
     query_users: I32,
     session: I32,
     history: I32,
+    history_ms: NDArray[np.int64],
     session_weights: F64,
     history_weights: F64,
     history_weight: float,
@@ -121,7 +123,15 @@ def _propose(
     start, weights = np.empty(len(session_weights), np.int32), np.empty(len(session_weights), np.float64)
     for b in range(len(query_users)):
         size, _ = weigh_query(
-            session[b], history[b], session_weights, history_weights, history_weight, seen, start, weights
+            session[b],
+            history[b],
+            history_ms[b],
+            session_weights,
+            history_weights,
+            history_weight,
+            seen,
+            start,
+            weights,
         )
         count = 0
         for place in range(size):

@@ -70,6 +70,7 @@ class UserKnn:
             query.users,
             query.session,
             query.history,
+            query.history_last_ms,
             self._session_weights,
             self._history_weights,
             self._history_weight,
@@ -110,6 +111,7 @@ def _meet(
     query_user: int,
     session: I32,
     history: I32,
+    history_ms: I64,
     session_weights: F64,
     history_weights: F64,
     history_weight: float,
@@ -128,7 +130,7 @@ def _meet(
     """Fill `similar` for the users met through one query's items; returns how many `met` holds."""
     ring_users = item_users.shape[1]
     size, _ = weigh_query(
-        session, history, session_weights, history_weights, history_weight, seen, start, weights
+        session, history, history_ms, session_weights, history_weights, history_weight, seen, start, weights
     )
     count = 0
     for place in range(size):
@@ -185,6 +187,7 @@ def _propose(
     query_users: I32,
     session: I32,
     history: I32,
+    history_ms: I64,
     session_weights: F64,
     history_weights: F64,
     history_weight: float,
@@ -209,7 +212,7 @@ def _propose(
     start, weights = np.empty(len(session_weights), np.int32), np.empty(len(session_weights), np.float64)
     for b in range(len(query_users)):
         count = _meet(
-            query_users[b], session[b], history[b], session_weights, history_weights, history_weight,
+            query_users[b], session[b], history[b], history_ms[b], session_weights, history_weights, history_weight,
             item_users, item_user_count, user_count, user_items.shape[1], max_users, similar, counted_for,
             met, seen, start, weights,
         )  # fmt: skip

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 from hypothesis import strategies as st
@@ -174,6 +175,7 @@ class PlainTraces:
         """What the serving state would ask for these users now."""
         length, rows = self.limits.session_length, len(users)
         session, history = np.zeros((rows, length), np.int32), np.zeros((rows, width), np.int32)
+        last_ms = np.zeros((rows, width), np.int64)
         for b, user in enumerate(users):
             current = self.current(user, now_ms)
             if current is not None:
@@ -181,6 +183,8 @@ class PlainTraces:
                 session[b, : len(items)] = items
             distinct = list(dict.fromkeys(r.item for r in reversed(self.user_rows.get(user, []))))[:width]
             history[b, : len(distinct)] = distinct
+            latest = {row.item: row.time_ms for row in self.user_rows.get(user, [])}
+            last_ms[b, : len(distinct)] = [latest[item] for item in distinct]
         return Query(
             users=np.array(users, np.int32),
             now_ms=np.full(rows, now_ms, np.int64),
@@ -188,7 +192,7 @@ class PlainTraces:
             session_times_ms=np.zeros((rows, length), np.int64),
             session_kinds=np.zeros((rows, length), np.int8),
             history=history,
-            history_last_ms=np.zeros((rows, width), np.int64),
+            history_last_ms=last_ms,
             history_first_ms=np.zeros((rows, width), np.int64),
             history_views=np.zeros((rows, width), np.float32),
             history_purchases=np.zeros((rows, width), np.float32),
@@ -203,8 +207,10 @@ def plain_weights(query: Query, b: int, lookback: Lookback) -> tuple[dict[int, f
     scale = lookback.history_weight if session else 1.0
     weights = {item: math.exp(-r / lookback.session_decay) for r, item in enumerate(session)}
     if scale > 0:
-        for rank, item in enumerate(older[: lookback.items - len(session)]):
-            weights[item] = scale * math.exp(-rank / lookback.history_decay)
+        older = older[: lookback.items - len(session)]
+        last_ms = dict(zip(query.history[b].tolist(), query.history_last_ms[b].tolist(), strict=True))
+        for rank, (_, basket) in enumerate(groupby(older, key=lambda item: last_ms[item])):
+            weights |= dict.fromkeys(basket, scale * math.exp(-rank / lookback.history_decay))
     return weights, session[0] if session else 0
 
 

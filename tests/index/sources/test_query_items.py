@@ -25,6 +25,7 @@ def test_session_items_come_first_and_nothing_twice(
         size, from_session = weigh_query(
             query.session[b],
             query.history[b],
+            query.history_last_ms[b],
             lookback.session_weights(),
             lookback.history_weights(),
             history_weight,
