@@ -138,6 +138,7 @@ class Offline:
             self.learning.take([event])
             if self.learning.due:
                 self.learning.train()
+                self.bandit.explore(self.learner.exploration)
                 self.steps += 1
             self.events += 1
             seen(self.events)

@@ -114,6 +114,7 @@ class DiversityBandit:
         self._explore = np.array([arm.explore for arm in config.arms], dtype=np.bool_)
         self._changed = np.zeros(shape[0])  # (contexts,) evidence since the probabilities were drawn
         self._updates = np.zeros(shape[0], dtype=np.int64)
+        self._exploration = 1.0
         for context in range(shape[0]):
             self._redraw(context)
 
@@ -157,6 +158,20 @@ class DiversityBandit:
         """(B,) float32 mmr_lambda and (B,) bool explore of (B,) arms, as `make_slates` takes them."""
         return self._mmr_lambda[arms], self._explore[arms]
 
+    @property
+    def exploration(self) -> float:
+        """How much more than normal is explored now; what draws slates multiplies its temperature by it."""
+        return self._exploration
+
+    def explore(self, exploration: float) -> None:
+        """Draw arms as if there were so many times less evidence, from now on. InputError below 1."""
+        if not 1 <= exploration < np.inf:
+            raise InputError(f"exploration is {exploration}; it must be finite and >= 1")
+        if exploration != self._exploration:
+            self._exploration = exploration
+            for context in range(len(self.config.contexts)):
+                self._redraw(context)
+
     def update(self, context: int, *, arm: int, reward: float, weight: float = 1.0) -> None:
         """Learn that `arm` earned `reward` in [0, 1] in `context`; `weight` > 0 counts it as so many slates.
 
@@ -197,6 +212,7 @@ class DiversityBandit:
             "probabilities": self._probabilities.tolist(),
             "changed": self._changed.tolist(),
             "updates": self._updates.tolist(),
+            "exploration": self._exploration,
         }
 
     @classmethod
@@ -212,6 +228,7 @@ class DiversityBandit:
             tables = {key: np.array(state[key], np.float64) for key in ("alpha", "beta", "probabilities")}
             changed = np.array(state["changed"], np.float64)
             updates = np.array(state["updates"], np.int64)
+            exploration = float(state["exploration"])
         except (KeyError, TypeError, ValueError) as error:
             raise SnapshotError(f"the saved bandit is damaged: {error!r}") from error
         for key, table in tables.items():
@@ -219,6 +236,9 @@ class DiversityBandit:
                 raise SnapshotError(f"the saved bandit's {key} must be {shape} positive numbers")
         if changed.shape != shape[:1] or updates.shape != shape[:1]:
             raise SnapshotError(f"the saved bandit's counts must be {shape[:1]}")
+        if not 1 <= exploration < np.inf:
+            raise SnapshotError(f"the saved bandit's exploration is {exploration}; it must be >= 1")
+        bandit._exploration = exploration
         for context, row in enumerate(bandit._posteriors):
             for arm, beta in enumerate(row):
                 beta.alpha = float(tables["alpha"][context, arm])
@@ -241,7 +261,10 @@ class DiversityBandit:
         n_arms = len(config.arms)
         chance = np.random.default_rng([config.seed, context])  # the same each time: no drift of its own
         row = self._posteriors[context]
-        drawn = chance.beta([b.alpha for b in row], [b.beta for b in row], size=(config.draws, n_arms))
+        prior, less = np.array([[config.prior_alpha], [config.prior_beta]]), self._exploration
+        posteriors = np.array([[b.alpha for b in row], [b.beta for b in row]])  # (2, A)
+        alphas, betas = posteriors if less == 1 else prior + (posteriors - prior) / less
+        drawn = chance.beta(alphas, betas, size=(config.draws, n_arms))
         best = np.bincount(drawn.argmax(axis=1), minlength=n_arms) / config.draws
         self._probabilities[context] = (1 - config.uniform_share) * best + config.uniform_share / n_arms
         self._changed[context] = 0.0

@@ -10,6 +10,7 @@ from torch import Tensor
 from models.batch import ItemTable, RankBatch
 from models.deep import TASKS
 from models.device import set_threads
+from models.drift import Drift, DriftConfig
 from models.errors import ConfigError
 from models.features_scaler import inputs_from_z
 from models.losses import listwise_softmax, mean_bce
@@ -47,6 +48,7 @@ class LearnerConfig:
     deep_units: int = 8  # on at most so many units
     task_weight: float = 0.2  # of the click, cart and purchase losses
     prequential: PrequentialConfig = field(default_factory=PrequentialConfig)
+    drift: DriftConfig | None = field(default_factory=DriftConfig)  # None: nothing is done about drift
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -93,6 +95,7 @@ class Learner:
         self.config = learner_config or LearnerConfig()
         self.ranker = Ranker(ranker_config, n_features=n_features, dim=dim, schema=schema)
         self.prequential = Prequential(self.config.prequential)
+        self.drift = Drift(self.config.drift) if self.config.drift else None
         self.replay = Replay(self.config.replay, n_features=n_features, seed=self.config.seed)
         self.batches = 0
         self.units = 0
@@ -130,7 +133,9 @@ class Learner:
         """
         Targets(gains).check(batch.candidates.shape)
         scores = self.ranker.score(batch, table, deep=self.prequential.deep_sample(len(batch)))
-        self.prequential.observe(scores, gains=gains, relevant=relevant)
+        losses = self.prequential.observe(scores, gains=gains, relevant=relevant)
+        if self.drift:
+            self.drift.observe(losses)
         return scores
 
     def learn(
@@ -170,7 +175,7 @@ class Learner:
         for _ in range(steps):
             drawn = self.replay.draw(past) if len(self.replay) else None
             self._wide_step(view, users=users, targets=worth, replayed=drawn)
-        self.ranker.wide.average(self.config.average)
+        self.ranker.wide.average(self.config.average**self._haste)
         self.replay.add(view, users=users, scores=scores, gains=worth.gains, logq=worth.logq)
         due = self.batches % self.config.deep_every == 0
         deep = self._deep_step(batch, table, view=view, users=users, targets=worth) if due else None
@@ -182,6 +187,16 @@ class Learner:
             deep_loss=deep.loss if deep else None,
             deep_skipped=deep.skipped if deep else None,
         )
+
+    @property
+    def exploration(self) -> float:
+        """What exploration is to be multiplied by now, for the bandit: above 1 for a while after drift."""
+        return self.drift.exploration if self.drift else 1.0
+
+    @property
+    def _haste(self) -> float:
+        """What the learning rate is multiplied by now: above 1 for a while after drift was detected."""
+        return self.drift.learning if self.drift else 1.0
 
     def _replays(self, fresh: int) -> tuple[int, int]:
         """How many steps with replayed units a batch with `fresh` units to learn from takes, and the units of
@@ -212,7 +227,7 @@ class Learner:
             past_targets = Targets(replayed.gains, replayed.logq)
             total = total + _listwise(again, targets=past_targets, valid=replayed.valid).sum()
             n += len(replayed.gains)
-        stepped = self._wide_optimiser.step(total / max(n, self.config.min_units))
+        stepped = self._wide_optimiser.step(total / max(n, self.config.min_units), haste=self._haste)
         self.skipped_steps += stepped.skipped is not None
         return stepped, scores.detach().numpy()
 
@@ -250,7 +265,7 @@ class Learner:
                 happened = torch.from_numpy(targets.labels[:, :, task])
                 each = mean_bce(output[:, :, 1 + task], targets=happened, valid=torch.from_numpy(valid))
                 loss = loss + self.config.task_weight * each.mean()
-        stepped = optimiser.step(loss)
+        stepped = optimiser.step(loss, haste=self._haste)
         self.skipped_steps += stepped.skipped is not None
         deep.changed()
         return stepped
@@ -266,6 +281,7 @@ class Learner:
             ),
             **with_prefix("replay", self.replay.snapshot()),
             **with_prefix("prequential", self.prequential.snapshot()),
+            **(with_prefix("drift", self.drift.snapshot()) if self.drift else {}),
             "generator": generator_to_array(self._generator),
             "counters": counters,
         }
@@ -280,6 +296,8 @@ class Learner:
         if self._deep_optimiser:
             self._deep_optimiser.restore(under_prefix("deep_optimiser", arrays))
         self.prequential.restore(under_prefix("prequential", arrays))
+        if self.drift:
+            self.drift.restore(under_prefix("drift", arrays))
         self._generator = generator_from_array(arrays["generator"])
         self.batches, self.units, self.skipped_steps = (int(count) for count in arrays["counters"])
 

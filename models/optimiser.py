@@ -34,11 +34,12 @@ class GuardedAdamW:
     ) -> None:
         self._parameters = list(parameters)
         self._clip_norm = clip_norm
+        self._lr = lr
         self._adam = torch.optim.AdamW(self._parameters, lr=lr, weight_decay=weight_decay, fused=True)
         self._start_from({})
 
-    def step(self, loss: Tensor) -> Stepped:
-        """Backpropagate `loss` () and take a step, or say why not."""
+    def step(self, loss: Tensor, *, haste: float = 1.0) -> Stepped:
+        """Backpropagate `loss` () and take a step at `haste` times the learning rate, or say why not."""
         value = float(loss.detach())
         if not math.isfinite(value):
             return Stepped(value, math.nan, LOSS_NOT_FINITE)
@@ -48,6 +49,8 @@ class GuardedAdamW:
         if not math.isfinite(norm):
             self._adam.zero_grad(set_to_none=True)
             return Stepped(value, norm, GRADIENT_NOT_FINITE)
+        for group in self._adam.param_groups:
+            group["lr"] = self._lr * haste
         self._adam.step()
         return Stepped(value, norm, None)
 

@@ -51,8 +51,10 @@ class Prequential:
 
     def observe(
         self, scores: Scores, *, gains: NDArray[np.float32], relevant: NDArray[np.int64] | None = None
-    ) -> None:
+    ) -> NDArray[np.float32]:
         """Add a batch scored before it is learnt from; units with nothing relevant say nothing.
+
+        Returns (m,) the loss of each that says something: 1 - recall@k of the wide part.
 
         `gains`: (B, C); `relevant`: (B,) relevant items in all. Leave it out only if the candidates always
         hold them all: otherwise the units whose items were not found go uncounted.
@@ -67,6 +69,8 @@ class Prequential:
         self._push("paired_wide", wide, paired)
         self._push("paired_total", total, paired)
         self.gate.observe(without=wide.ndcg[paired], with_deep=total.ndcg[paired])
+        losses: NDArray[np.float32] = 1 - wide.recall[told]
+        return losses
 
     def _push(self, part: str, metrics: UnitMetrics, units: NDArray[np.bool_]) -> None:
         for metric in METRICS:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from events.columns import Interactions, Kind
-from events.flatten import EventColumns, HashCache, to_columns
+from events.flatten import KIND_OF, EventColumns, HashCache, to_columns
 from events.ids import UserId
 from events.types import AnyUserEvent
 from index.sources.array_folder import load_arrays, pack_strings, save_arrays, unpack_strings
@@ -99,9 +99,21 @@ class Learning:
     def take(self, events: Sequence[AnyUserEvent]) -> None:
         """Predict and learn from the events of one record, in log order."""
         for event in events:
+            self._tell_drift(event)
             if event.user_id in self._pending or len(self._pending) >= self.config.chunk_units:
                 self._predict_pending()
             self._pending[event.user_id] = event
+
+    def _tell_drift(self, event: AnyUserEvent) -> None:
+        """Slates shown, and what was taken from them: those without an answer are a sign of changed tastes."""
+        drift = self.learner.drift
+        if drift is None or event.rec_id is None:
+            return
+        kind = KIND_OF[event.__class__]
+        if kind is Kind.IMPRESSION:
+            drift.shown()
+        elif kind in _POSITIVE:
+            drift.answered()
 
     def train(self) -> StepReport:
         """One training step on every unit that waits; call it when `due`."""

@@ -5,7 +5,7 @@ The learner ranks through the same object, so what is trained is what is served.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -188,7 +188,9 @@ class Recommender:
             vectors=catalogue.vectors,
             categories=catalogue.category,
             seeds=seeds,
-            config=self.config.slate,
+            config=replace(
+                self.config.slate, temperature=self.config.slate.temperature * self.bandit.exploration
+            ),
         )
         empty = slates.positions < 0
         picked = (np.arange(len(items))[:, None], slates.positions)  # -1 takes the last, which is blanked

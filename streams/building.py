@@ -8,6 +8,7 @@ from index.sources.assembly import SourcesConfig, choices
 from index.sources.source_set import SourceSet
 from models.bandit import BanditConfig
 from models.deep import DeepConfig
+from models.drift import DriftConfig
 from models.encoder import vector_size
 from models.learner import LearnerConfig
 from models.ranker import RankerConfig
@@ -61,6 +62,7 @@ def learner_config(settings: Settings) -> LearnerConfig:
         replay_steps=learner.replay_steps,
         average=learner.average,
         seed=learner.seed,
+        drift=DriftConfig() if learner.drift else None,
     )
 
 

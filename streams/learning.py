@@ -147,6 +147,8 @@ class LearningAgent:
         self._counted_units = self._learning.units
         report = self._learning.train()
         self._steps += 1
+        self._bandit.explore(self._learning.learner.exploration)
+        self._metrics.exploration.set(self._learning.learner.exploration)
         self._metrics.learner_steps.labels(result="guarded" if report.skipped else "taken").inc()
         if report.trained_units and not report.skipped:
             self._metrics.learner_loss.labels(part="wide").set(report.loss)

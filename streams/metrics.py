@@ -180,6 +180,11 @@ class Metrics:
         self.deep_gate = Gauge(
             "headwater_deep_gate", "1 while the transformer pays and is served, else 0", registry=registry
         )
+        self.exploration = Gauge(
+            "headwater_exploration",
+            "What exploration is multiplied by: above 1 for a while after a drift was detected",
+            registry=registry,
+        )
         self.adapters_published = Counter(
             "headwater_adapters_published", "Adapters published", registry=registry
         )

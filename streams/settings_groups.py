@@ -158,6 +158,9 @@ class LearnerSettings(Group):
     impression_window_minutes: int = Field(
         default=60, ge=1, description="outcomes join their impression this long"
     )
+    drift: bool = Field(
+        default=True, description="learn faster and explore more for a while when tastes change"
+    )
     seed: int = Field(default=7, ge=0, description="of all of the learner's chance")
 
     @field_validator("wide_hidden", mode="before")

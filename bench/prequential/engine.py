@@ -87,6 +87,7 @@ class Engine(Offline):
         self.learning.take(events)
         if self.learning.due:
             self.learning.train()
+            self.bandit.explore(self.learner.exploration)
             self.steps += 1
             # A recommender serves by the model from the first adapter on, and by fused ranks before.
             self.recommender.trained = self.steps >= self.settings.learner.publish_every_batches

@@ -248,3 +248,20 @@ def test_a_damaged_or_foreign_state_is_refused(change: dict[str, Any]) -> None:
 def test_wrong_settings_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(change))):
         BanditConfig(**change)
+
+
+def test_exploring_draws_closer_to_uniform_and_ends() -> None:
+    bandit = DiversityBandit(_CONFIG)
+    for _ in range(300):
+        bandit.update(0, arm=0, reward=1.0)
+        bandit.update(0, arm=1, reward=0.0)
+    usual = bandit.probabilities
+    bandit.explore(50.0)
+    assert bandit.probabilities[0].max() < usual[0].max()
+    restored = DiversityBandit.from_state(json.loads(json.dumps(bandit.state())), config=_CONFIG)
+    assert restored.exploration == 50.0
+    assert np.array_equal(restored.probabilities, bandit.probabilities)
+    bandit.explore(1.0)
+    assert np.array_equal(bandit.probabilities[0], usual[0]) or bandit.probabilities[0].argmax() == 0
+    with pytest.raises(InputError, match="exploration"):
+        bandit.explore(0.5)

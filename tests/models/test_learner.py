@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from models.deep import DeepConfig
+from models.drift import DriftConfig
 from models.errors import ConfigError, InputError
 from models.gate import GateConfig
 from models.learner import FEATURES_NOT_FINITE, NO_POSITIVES, Learner, LearnerConfig
@@ -215,3 +216,41 @@ def test_a_gradient_that_is_not_finite_is_not_applied() -> None:
     assert same(optimiser.snapshot(), before)
     assert optimiser.step((weight**2).sum()).skipped is None
     assert weight.tolist() != [0.0, 1.0]
+
+
+def test_after_drift_it_learns_faster_and_explores_more_and_a_snapshot_keeps_both(
+    wide_config: RankerConfig,
+) -> None:
+    config = dataclasses.replace(SMALL, drift=DriftConfig(grace_units=0))
+    eager, calm = (Learner(wide_config, config, n_features=F, dim=DIM) for _ in range(2))
+    without = Learner(wide_config, dataclasses.replace(SMALL, drift=None), n_features=F, dim=DIM)
+    for learner in (eager, calm, without):
+        taught(learner, map(by_feature, range(3)))
+    assert same(calm.ranker.snapshot(), without.ranker.snapshot())
+    assert eager.drift is not None
+    eager.drift.observe(np.zeros(640))
+    eager.drift.observe(np.ones(64))
+    assert eager.exploration > 1 == calm.exploration == without.exploration
+    restored = Learner(wide_config, config, n_features=F, dim=DIM)
+    restored.restore(eager.snapshot())
+    before = calm.ranker.snapshot()
+    for learner in (eager, calm, restored):
+        taught(learner, [by_feature(3)])
+    assert same(eager.snapshot(), restored.snapshot())
+    moved = {
+        name: [
+            np.abs(arrays[name] - before[name]).sum()
+            for arrays in (calm.ranker.snapshot(), eager.ranker.snapshot())
+        ]
+        for name in before
+        if "layer" in name or ("mean" in name and "scaler" not in name)
+    }
+    assert all(hasty > 1.5 * usual for usual, hasty in moved.values())
+
+
+def test_the_detector_hears_of_every_loss_that_says_something(wide_config: RankerConfig) -> None:
+    learner = Learner(wide_config, SMALL, n_features=F, dim=DIM)
+    assert learner.drift is not None
+    unit = by_feature(1)
+    learner.validate(unit.batch, TABLE, gains=unit.gains, relevant=np.array([1] * 20 + [0] * 12))
+    assert int(learner.drift.snapshot()["of_units.seen"]) == 20
