@@ -79,6 +79,7 @@ class LearningAgent:
         self._steps = 0
         self._restore()
         self._counted_units = learning.units
+        self._counted_drifts = learning.learner.drift.detections if learning.learner.drift else 0
         self._sequencer = Sequencer(Journal(config.folder / "journal.jsonl"), start=self.offsets)
 
     def process(self, records: Sequence[LogRecord]) -> list[Record]:
@@ -147,8 +148,7 @@ class LearningAgent:
         self._counted_units = self._learning.units
         report = self._learning.train()
         self._steps += 1
-        self._bandit.explore(self._learning.learner.exploration)
-        self._metrics.exploration.set(self._learning.learner.exploration)
+        self._counted_drifts = self._explore()
         self._metrics.learner_steps.labels(result="guarded" if report.skipped else "taken").inc()
         if report.trained_units and not report.skipped:
             self._metrics.learner_loss.labels(part="wide").set(report.loss)
@@ -159,6 +159,15 @@ class LearningAgent:
         if self._steps % self._config.snapshot_every == 0:
             self.snapshot()
         return published
+
+    def _explore(self) -> int:
+        """Hand the response to drift on to the bandit, whose state goes out with the adapters."""
+        learner = self._learning.learner
+        self._bandit.explore(learner.exploration)
+        self._metrics.exploration.set(learner.exploration)
+        drifts = learner.drift.detections if learner.drift else 0
+        self._metrics.drifts.inc(drifts - self._counted_drifts)
+        return drifts
 
     def _adapter(self) -> Record:
         self.version += 1

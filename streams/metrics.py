@@ -180,6 +180,7 @@ class Metrics:
         self.deep_gate = Gauge(
             "headwater_deep_gate", "1 while the transformer pays and is served, else 0", registry=registry
         )
+        self.drifts = Counter("headwater_drifts", "Changes of taste detected", registry=registry)
         self.exploration = Gauge(
             "headwater_exploration",
             "What exploration is multiplied by: above 1 for a while after a drift was detected",
