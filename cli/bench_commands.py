@@ -7,6 +7,7 @@ import typer
 
 from bench.machine import Machine
 from bench.telling import tell_on_stderr
+from cli.bench_drift import drift
 from cli.bench_prequential import prequential
 from cli.context import context_of
 
@@ -14,6 +15,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Measure: each command prints a table, and with --json writes it."
 )
 app.command("prequential")(prequential)
+app.command("drift")(drift)
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the figures here, as JSON.")]
 BrokerOption = Annotated[

@@ -45,11 +45,12 @@ class Shoppers:
         appeal: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-logit))
         return appeal
 
-    def swapped(self) -> "Shoppers":
-        """The same shoppers after their tastes have moved to other categories and styles."""
+    def swapped(self, *, who: NDArray[np.bool_] | None = None) -> "Shoppers":
+        """The same shoppers after the tastes of `who`, (S,), or of all have moved to other categories and styles."""
+        moved = np.ones((len(self), 1), np.bool_) if who is None else who[:, None]
         return Shoppers(
-            np.roll(self.category_taste, len(CATEGORIES) // 2, axis=1),
-            np.roll(self.style_taste, len(STYLES) // 2, axis=1),
+            np.where(moved, np.roll(self.category_taste, len(CATEGORIES) // 2, axis=1), self.category_taste),
+            np.where(moved, np.roll(self.style_taste, len(STYLES) // 2, axis=1), self.style_taste),
             self.log_price,
         )
 

@@ -84,3 +84,11 @@ def test_random_slates_are_worth_what_is_said_of_them() -> None:
 def test_an_empty_shop_is_refused(invent: object) -> None:
     with pytest.raises(ValueError, match="got n=0"):
         invent(0, rng=np.random.default_rng(0))  # type: ignore[operator]
+
+
+def test_only_those_named_are_swapped() -> None:
+    who = np.arange(len(SHOPPERS)) % 2 == 0
+    half, whole = SHOPPERS.swapped(who=who), SHOPPERS.swapped()
+    assert np.array_equal(half.category_taste[who], whole.category_taste[who])
+    assert np.array_equal(half.style_taste[~who], SHOPPERS.style_taste[~who])
+    assert np.array_equal(half.category_taste[~who], SHOPPERS.category_taste[~who])
