@@ -130,7 +130,7 @@ def figures_of(curve: Curve, *, config: DriftBenchConfig) -> dict[str, Any]:
     return {
         "level": level,
         "dip": float(changed[later].min()),
-        "recovered_after_2000": float(changed[later & (at <= 2_000)][-1]) / level,
+        "recovered_after_2000": float(np.interp(2_000, at, changed)) / level,
         "recovered_at_end": float(changed[-1]) / level,
         "events_to_90_percent": recovery(at[later], changed[later], wanted=0.9 * level),
         "untouched_level": untouched_level,
