@@ -9,7 +9,7 @@ draw of the posteriors: the same policy, but its propensities are exact and neve
 off-policy evaluation needs.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from river.proba import Beta
 
 from models.errors import ConfigError, InputError, SnapshotError
+from models.slate import Bonus
 
 Posterior: Any = Beta  # river annotates its counts as int, and computes with any real number
 
@@ -26,21 +27,30 @@ _DRAW_STREAM = 0x42414E444954  # sets the bandit's draws apart from the slate's,
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One diversity strength: the MMR lambda of the slate, and whether new items are lifted."""
+    """One diversity strength: what the slate adds to the items' odds."""
 
     name: str
-    mmr_lambda: float
-    explore: bool = False
+    bonus: Bonus = field(default_factory=Bonus)
+
+    @property
+    def explore(self) -> bool:
+        """Whether young items are lifted."""
+        return self.bonus.young > 0
 
 
 DEFAULT_CONTEXTS = ("cold-browsing", "cold-buying", "warm-browsing", "warm-buying")
 DEFAULT_ARMS = (
-    Arm("none", 0.0),
-    Arm("mild", 0.25),
-    Arm("medium", 0.75),
-    Arm("strong", 2.0),
-    Arm("explore", 0.25, explore=True),
+    Arm("none"),
+    Arm("mild", Bonus(tail=0.003, variety=0.005, young=0.007)),
+    Arm("medium", Bonus(tail=0.004, variety=0.01, young=0.008)),
+    Arm("strong", Bonus(tail=0.006, variety=0.02, young=0.01)),
 )
+"""Chosen by hand on one stream (docs/benchmarks/quality/diversity.json shows what each costs and gives)."""
+
+
+def scaled_arms(factor: float, *, arms: tuple[Arm, ...] = DEFAULT_ARMS) -> tuple[Arm, ...]:
+    """The arms with every bonus times `factor` >= 0; at 0 all rank purely."""
+    return tuple(Arm(arm.name, arm.bonus.scaled(factor)) for arm in arms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +74,6 @@ class BanditConfig:
             raise ConfigError(f"BanditConfig.arms are named {names}; two or more distinct names are needed")
         if not self.contexts or len(set(self.contexts)) != len(self.contexts):
             raise ConfigError(f"BanditConfig.contexts are {self.contexts}; distinct names are needed")
-        if any(not 0 <= arm.mmr_lambda < np.inf for arm in self.arms):
-            raise ConfigError(f"BanditConfig.arms are {self.arms}; mmr_lambda must be finite and >= 0")
         for name in ("prior_alpha", "prior_beta", "memory", "most_evidence"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"BanditConfig.{name} is {getattr(self, name)}; it must be > 0")
@@ -110,8 +118,7 @@ class DiversityBandit:
         ]
         shape = (len(config.contexts), len(config.arms))
         self._probabilities = np.full(shape, 1 / len(config.arms))  # (contexts, A) of being drawn
-        self._mmr_lambda = np.array([arm.mmr_lambda for arm in config.arms], dtype=np.float32)
-        self._explore = np.array([arm.explore for arm in config.arms], dtype=np.bool_)
+        self._bonuses = np.array([astuple(arm.bonus) for arm in config.arms], dtype=np.float32)  # (A, 3)
         self._changed = np.zeros(shape[0])  # (contexts,) evidence since the probabilities were drawn
         self._updates = np.zeros(shape[0], dtype=np.int64)
         self._exploration = 1.0
@@ -154,9 +161,9 @@ class DiversityBandit:
         arms = (bounds[:, :-1] <= _uniforms(seeds)[:, None]).sum(axis=1).astype(np.int32)
         return arms, probabilities[np.arange(len(arms)), arms].astype(np.float32)
 
-    def strengths(self, arms: NDArray[np.int32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """(B,) float32 mmr_lambda and (B,) bool explore of (B,) arms, as `make_slates` takes them."""
-        return self._mmr_lambda[arms], self._explore[arms]
+    def bonuses(self, arms: NDArray[np.int32]) -> NDArray[np.float32]:
+        """(B, 3) float32 bonuses of (B,) arms, as `make_slates` takes them."""
+        return self._bonuses[arms]
 
     @property
     def exploration(self) -> float:

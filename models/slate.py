@@ -1,14 +1,19 @@
-"""Stochastic slates: a sequential softmax over the best candidates, each slot with its propensity.
+"""Stochastic slates: slot by slot a draw over what is left, each slot with its propensity.
 
-Slot by slot an item is drawn from softmax(utility / temperature) over the pool of best candidates not yet
-chosen, where utility = relevance - lambda * (largest similarity to the items already chosen): MMR (Carbonell
-& Goldstein 1998) made stochastic. With lambda 0 this is the Plackett-Luce distribution, the one that Gumbel
-top-k samples (Kool, van Hoof & Welling 2019). One Gumbel draw per candidate for the whole slate would not do
-here: utilities change with every choice, and the probability of a slot would no longer be the softmax. So
-each slot draws afresh, and its propensity is exact given the slots before it.
+An item's utility is what it is worth to the shopper plus what it is worth to the shop:
 
-Relevance is the score in standard deviations of the pool, so that lambda and temperature mean the same
-whether the scores come from the whole ranker, from the wide part alone or from counts.
+    utility = p + tail * [long tail] + variety * (bits of category entropy it adds) + young * [young]
+
+p is the item's share of the softmax over the scores of all candidates, the ranker's own odds. Added to odds, a
+bonus changes nothing at the top, where odds are far apart, and decides the low slots, where they are nearly
+alike: an item gives way only where that costs few hits, for whichever shopper and slot. (Subtracted from scores
+in standard deviations, as in MMR, diversity costs each shopper alike, and several times as many hits.) It is
+the intent-aware form of xQuAD (Santos et al., WWW 2010) with the entropy of the slate's categories, which has
+diminishing returns, so that choosing greedily comes close to the best set (Nemhauser et al. 1978).
+
+A slot is drawn with probability in proportion to utility^(1 / temperature): with no bonus this is the
+Plackett-Luce distribution, the one that Gumbel top-k samples (Kool, van Hoof & Welling 2019). Utilities change
+with every choice, so each slot draws afresh, and its propensity is exact given the slots before.
 """
 
 import math
@@ -23,34 +28,45 @@ from models.slate_kernel import fill_slates
 
 
 @dataclass(frozen=True, slots=True)
-class SlateConfig:
-    """How slates are drawn. Temperatures are in standard deviations of the pool's scores.
+class Bonus:
+    """What the shop adds to an item's odds, as shares of one purchase: 0.004 is four expected hits in 1,000."""
 
-    At temperature 0 the best utility wins every slot, ties by position, with propensity 1. The
-    `explore_slots` (0-based) of an exploring slate are drawn among new items only, at `explore_temperature`;
-    `inf` is uniform. New items are those of the pool and the best `explore_pool` beyond it.
+    tail: float = 0.0  # of an item of the long tail
+    variety: float = 0.0  # of one bit of category entropy
+    young: float = 0.0  # of an item that few have touched: exploration
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"Bonus.{name} is {getattr(self, name)}; it must be finite and >= 0")
+
+    def scaled(self, factor: float) -> "Bonus":
+        """Every part times `factor`."""
+        return Bonus(self.tail * factor, self.variety * factor, self.young * factor)
+
+
+N_BONUSES = len(Bonus.__slots__)
+
+
+@dataclass(frozen=True, slots=True)
+class SlateConfig:
+    """How slates are drawn.
+
+    At temperature 0 the best utility wins every slot, ties by position, with propensity 1; at 0.05 an item of
+    a tenth less utility is drawn an eighth as often. At most `young_slots` of a slate get the bonus of the young.
     """
 
     k: int = 10
-    pool: int = 50
     temperature: float = 0.05
-    explore_slots: tuple[int, ...] = (4, 8)
-    explore_pool: int = 32
-    explore_temperature: float = 1.0
+    young_slots: int = 2
 
     def __post_init__(self) -> None:
-        if self.k < 1 or self.pool < self.k:
-            raise ConfigError(f"SlateConfig k is {self.k} and pool {self.pool}; 1 <= k <= pool is needed")
+        if self.k < 1 or self.young_slots < 0:
+            raise ConfigError(
+                f"SlateConfig k is {self.k}, young_slots {self.young_slots}; >= 1 and >= 0 are needed"
+            )
         if not 0 <= self.temperature < math.inf:
             raise ConfigError(f"SlateConfig.temperature is {self.temperature}; it must be finite and >= 0")
-        if not self.explore_temperature >= 0:
-            raise ConfigError(
-                f"SlateConfig.explore_temperature is {self.explore_temperature}; 0 or more is needed"
-            )
-        if self.explore_pool < 0:
-            raise ConfigError(f"SlateConfig.explore_pool is {self.explore_pool}; it must be >= 0")
-        if any(not 0 <= slot < self.k for slot in self.explore_slots):
-            raise ConfigError(f"SlateConfig.explore_slots is {self.explore_slots}; all must be < k {self.k}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,83 +75,85 @@ class Slates:
 
     positions: NDArray[np.int32]  # (B, k) column of the chosen candidate, -1 where there was none left
     propensities: NDArray[np.float32]  # (B, k) its probability given the slots before, 0 where padding
-    explored: NDArray[np.bool_]  # (B, k) the slot was drawn among new items only
 
 
 def make_slates(
     scores: NDArray[np.float32],
     *,
-    items: NDArray[np.int32],
-    is_new: NDArray[np.bool_],
-    mmr_lambda: NDArray[np.float32],
-    explore: NDArray[np.bool_],
-    vectors: NDArray[np.float16],
-    categories: NDArray[np.int32],
+    tail: NDArray[np.bool_],
+    young: NDArray[np.bool_],
+    groups: NDArray[np.int32],
+    bonuses: NDArray[np.float32],
     seeds: NDArray[np.uint64],
     config: SlateConfig,
 ) -> Slates:
     """B slates of `config.k`, no candidate twice, decided by `seeds` alone.
 
-    scores: (B, C) float32, -inf is padding; what is not finite is never chosen.
-    items: (B, C) int32 item rows, for similarity. is_new: (B, C) bool, what exploration may lift.
-    mmr_lambda: (B,) float32 >= 0, 0 is plain relevance. explore: (B,) bool. seeds: (B,) uint64.
-    vectors: (N, D) float16 of unit length, zeros where an item has no text.
-    categories: (N,) int32, 0 unknown; used where a vector is missing.
+    scores: (B, C) float32, logits of a softmax, -inf is padding; what is not finite is never chosen.
+    tail, young: (B, C) bool. groups: (B, C) int32, what kind of thing each is; 0 unknown, which adds no variety.
+    bonuses: (B, 3) float32 >= 0, the parts of `Bonus` in order; zeros are plain relevance. seeds: (B,) uint64.
+    InputError for arrays whose shapes or dtypes do not fit, or a bonus that is negative or NaN.
 
-    Similarity is the cosine of the vectors, at least 0; where one has none, 0.5 within a category, else 0.
-    InputError for arrays whose shapes or dtypes do not fit, a negative lambda, or an item row beyond N.
+    >>> scores = np.array([[3.0, 2.9, 0.0]], np.float32)
+    >>> flags, groups = np.zeros((1, 3), np.bool_), np.array([[7, 7, 8]], np.int32)
+    >>> for variety in (0.0, 2.0):
+    ...     slates = make_slates(scores, tail=flags, young=flags, groups=groups,
+    ...         bonuses=np.array([[0, variety, 0]], np.float32), seeds=np.zeros(1, np.uint64),
+    ...         config=SlateConfig(k=2, temperature=0.0))
+    ...     print(slates.positions.tolist())
+    [[0, 1]]
+    [[0, 2]]
     """
-    b, _ = _check(scores, items, is_new, mmr_lambda, explore, vectors, categories, seeds)
-    explore_slot = np.zeros(config.k, dtype=np.bool_)
-    explore_slot[list(config.explore_slots)] = True
+    b = _check(scores, tail=tail, young=young, groups=groups, bonuses=bonuses, seeds=seeds)
     out = Slates(
         positions=np.full((b, config.k), -1, dtype=np.int32),
         propensities=np.zeros((b, config.k), dtype=np.float32),
-        explored=np.zeros((b, config.k), dtype=np.bool_),
     )
     fill_slates(
         scores,
-        items,
-        is_new,
-        mmr_lambda,
-        explore,
-        vectors.view(np.uint16),
-        categories,
+        tail,
+        young,
+        groups,
+        bonuses,
         seeds,
-        config.pool,
-        config.explore_pool,
-        explore_slot,
+        entropy_gains(config.k),
+        config.young_slots,
         config.temperature,
-        config.explore_temperature,
         out.positions,
         out.propensities,
-        out.explored,
     )
     return out
 
 
+def entropy_gains(k: int) -> NDArray[np.float64]:
+    """(k,) bits of entropy that the (m + 1)-th item of a group adds to a slate of k slots, at least 0.
+
+    >>> entropy_gains(4).tolist()  # the first of its kind adds half a bit, the second none
+    [0.5, 0.0, 0.0, 0.0]
+    """
+    share = np.arange(1, k + 1) / k
+    bits = np.concatenate([[0.0], -share * np.log2(share)])
+    return np.maximum(np.diff(bits), 0.0)
+
+
 def _check(
     scores: NDArray[np.float32],
-    items: NDArray[np.int32],
-    is_new: NDArray[np.bool_],
-    mmr_lambda: NDArray[np.float32],
-    explore: NDArray[np.bool_],
-    vectors: NDArray[np.float16],
-    categories: NDArray[np.int32],
+    *,
+    tail: NDArray[np.bool_],
+    young: NDArray[np.bool_],
+    groups: NDArray[np.int32],
+    bonuses: NDArray[np.float32],
     seeds: NDArray[np.uint64],
-) -> tuple[int, int]:
+) -> int:
     if scores.ndim != 2:
         raise InputError(f"scores have shape {scores.shape}; they must be (B, C)")
     b, c = scores.shape
-    n = len(vectors)
     expected: dict[str, tuple[NDArray[Any], tuple[int, ...], type]] = {
         "scores": (scores, (b, c), np.float32),
-        "items": (items, (b, c), np.int32),
-        "is_new": (is_new, (b, c), np.bool_),
-        "mmr_lambda": (mmr_lambda, (b,), np.float32),
-        "explore": (explore, (b,), np.bool_),
-        "vectors": (vectors, (n, *vectors.shape[1:2]), np.float16),
-        "categories": (categories, (n,), np.int32),
+        "tail": (tail, (b, c), np.bool_),
+        "young": (young, (b, c), np.bool_),
+        "groups": (groups, (b, c), np.int32),
+        "bonuses": (bonuses, (b, N_BONUSES), np.float32),
         "seeds": (seeds, (b,), np.uint64),
     }
     for name, (array, shape, dtype) in expected.items():
@@ -143,10 +161,6 @@ def _check(
             raise InputError(
                 f"{name} is {array.dtype} of shape {array.shape}; expected {np.dtype(dtype)} of {shape}"
             )
-    if not vectors.flags.c_contiguous:
-        raise InputError("vectors must be C-contiguous: they are read in place")
-    if b and c and not 0 <= int(items.min()) <= int(items.max()) < n:
-        raise InputError(f"items has rows {items.min()}..{items.max()}; they must be in 0..{n - 1}")
-    if b and not (mmr_lambda >= 0).all():
-        raise InputError(f"mmr_lambda has {mmr_lambda.min()}; it must be >= 0")
-    return b, c
+    if b and not (bonuses >= 0).all():
+        raise InputError(f"bonuses has {bonuses.min()}; it must be >= 0")
+    return b

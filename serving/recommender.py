@@ -17,7 +17,7 @@ from index.sources.union import Candidates
 from models.bandit import DiversityBandit
 from models.batch import ItemTable, RankBatch
 from models.ranker import Ranker, WideView
-from models.slate import SlateConfig, make_slates
+from models.slate import SlateConfig, Slates, make_slates
 from serving.overload import Plan
 from serving.state import StateView
 
@@ -30,13 +30,10 @@ class RecommendConfig:
 
     slate: SlateConfig = field(default_factory=SlateConfig)
     deep_history: int = 16  # T of the ranker's batches
-    new_item_ms: int = 30 * 86_400_000  # an item is new for this long after its first record or event
 
     def __post_init__(self) -> None:
-        if self.deep_history < 1 or self.new_item_ms < 0:
-            raise ValueError(
-                f"deep_history is {self.deep_history}, new_item_ms {self.new_item_ms}; expected >= 1 and >= 0"
-            )
+        if self.deep_history < 1:
+            raise ValueError(f"deep_history is {self.deep_history}; expected >= 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +154,33 @@ class Recommender:
         vectors, hashes = self.sources.catalogue.item_table()
         return ItemTable(vectors=vectors, hashes=hashes)
 
+    def draw(
+        self,
+        ranked: Ranked,
+        *,
+        scores: NDArray[np.float32],
+        bonuses: NDArray[np.float32],
+        seeds: NDArray[np.uint64],
+    ) -> Slates:
+        """B slates from scores (B, C) with bonuses (B, 3): what is tail, young and alike as the sources know it."""
+        items = ranked.candidates.items
+        return make_slates(
+            scores,
+            tail=self.sources.long_tail.is_tail(items),
+            young=self.sources.long_tail.is_young(items),
+            groups=self.sources.catalogue.groups(items),
+            bonuses=bonuses,
+            seeds=seeds,
+            config=replace(
+                self.config.slate, temperature=self.config.slate.temperature * self.bandit.exploration
+            ),
+        )
+
     def _wide_scores(self, view: WideView, batch: RankBatch) -> NDArray[np.float32]:
         """(B, C), -inf at padding."""
         if self.trained:
             return self.ranker.wide_scores(view)
-        order = -np.arange(batch.candidates.shape[1], dtype=np.float32)
+        order = -np.log1p(np.arange(batch.candidates.shape[1], dtype=np.float32))  # odds 1, 1/2, 1/3, ...
         return np.where(view.valid, order, np.float32(-np.inf))
 
     def _slates(
@@ -174,24 +193,10 @@ class Recommender:
         seeds: NDArray[np.uint64],
         deep_ms: float,
     ) -> Recommendations:
-        catalogue = self.sources.catalogue
         items = ranked.candidates.items
         contexts = states.contexts(now_ms)
         arms, arm_propensities = self.bandit.choose(contexts, seeds=seeds)
-        mmr_lambda, explore = self.bandit.strengths(arms)
-        slates = make_slates(
-            scores,
-            items=items,
-            is_new=catalogue.first_ms[items] > now_ms[:, None] - self.config.new_item_ms,
-            mmr_lambda=mmr_lambda,
-            explore=explore,
-            vectors=catalogue.vectors,
-            categories=catalogue.category,
-            seeds=seeds,
-            config=replace(
-                self.config.slate, temperature=self.config.slate.temperature * self.bandit.exploration
-            ),
-        )
+        slates = self.draw(ranked, scores=scores, bonuses=self.bandit.bonuses(arms), seeds=seeds)
         empty = slates.positions < 0
         picked = (np.arange(len(items))[:, None], slates.positions)  # -1 takes the last, which is blanked
         chosen, chosen_scores, sources = items[picked], scores[picked], ranked.candidates.sources[picked]

@@ -6,7 +6,7 @@ from typing import Any
 from index.items import ItemIndex
 from index.sources.assembly import SourcesConfig, choices
 from index.sources.source_set import SourceSet
-from models.bandit import BanditConfig
+from models.bandit import BanditConfig, scaled_arms
 from models.deep import DeepConfig
 from models.drift import DriftConfig
 from models.encoder import vector_size
@@ -71,19 +71,12 @@ def learning_config(settings: Settings) -> LearningConfig:
 
 
 def bandit_config(settings: Settings) -> BanditConfig:
-    return BanditConfig(seed=settings.learner.seed)
+    return BanditConfig(arms=scaled_arms(settings.serving.diversity), seed=settings.learner.seed)
 
 
 def recommend_config(settings: Settings) -> RecommendConfig:
     serving = settings.serving
-    slots = tuple(slot for slot in (4, 8) if slot < serving.slate_size)
-    slate = SlateConfig(
-        k=serving.slate_size,
-        pool=max(50, serving.slate_size),
-        temperature=serving.temperature,
-        explore_slots=slots,
-    )
-    return RecommendConfig(slate=slate)
+    return RecommendConfig(slate=SlateConfig(k=serving.slate_size, temperature=serving.temperature))
 
 
 def overload_config(settings: Settings) -> OverloadConfig:

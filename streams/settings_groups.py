@@ -102,7 +102,13 @@ class ServingSettings(Group):
     )
     out_of_stock: bool = Field(default=False, description="items out of stock may be recommended")
     temperature: float = Field(
-        default=0.1, ge=0, le=10, description="of the slate's Gumbel top-k; 0: no chance at all"
+        default=0.03, ge=0, le=10, description="of the draw of each slot; 0: no chance at all"
+    )
+    diversity: float = Field(
+        default=1.0,
+        ge=0,
+        le=100,
+        description="times the bonuses of long tail, variety and young; 0: relevance only",
     )
     batch_max: int = Field(default=256, ge=1, le=10_000, description="records of a micro-batch, about")
     behind_events: int = Field(

@@ -68,7 +68,7 @@ def tiny_recommender(timer: StageTimer | None = None) -> Recommender:
     sources = SourceSet(_LIMITS, index=ItemIndex(_DIM), dim=_DIM)
     ranker = Ranker(replace(RankerConfig(), deep=None), n_features=len(sources.feature_names), dim=_DIM)
     return Recommender(
-        RecommendConfig(slate=SlateConfig(k=4, pool=8, explore_slots=(1,))),
+        RecommendConfig(slate=SlateConfig(k=4)),
         sources=sources,
         ranker=ranker,
         bandit=DiversityBandit(BanditConfig()),

@@ -19,7 +19,7 @@ from streams.building import bandit_config, ranker_config
 from streams.publisher import Record
 from streams.settings import Settings
 
-PURE = (Arm("none", 0.0), Arm("none-either", 0.0))  # a bandit needs two arms to have a choice
+PURE = (Arm("none"), Arm("none-either"))  # a bandit needs two arms to have a choice
 
 
 class RankedOnce(Recommender):

@@ -33,6 +33,7 @@ class Catalogue:
         self.hashes = np.zeros(rows, np.int64)  # stable_hash of the item id
         self.price = np.zeros(rows, np.float32)
         self.category = np.zeros(rows, np.int32)  # short_hash
+        self.topic = np.zeros(rows, np.int32)  # group of alike texts (text_groups.py); 0 without text
         self.brand = np.zeros(rows, np.int32)  # short_hash
         self.first_ms = np.zeros(rows, np.int64)  # first record or first event, whichever is earlier
         self.available = np.ones(rows, np.bool_)
@@ -123,6 +124,13 @@ class Catalogue:
         """Vectors (N, D) and hashes (N,): live views for the ranker, not copies."""
         return self.vectors, self.hashes
 
+    def groups(self, items: NDArray[np.int32]) -> NDArray[np.int32]:
+        """What kind of thing rows (of any shape) are: the category, above 0; without one minus the topic of the
+        text; 0 where neither is known."""
+        category = self.category[items]
+        groups: NDArray[np.int32] = np.where(category > 0, category, -self.topic[items])
+        return groups
+
     def snapshot(self) -> dict[str, NDArray[np.generic]]:
         """The whole state, as arrays that the catalogue does not share."""
         arrays = copied(self._columns())
@@ -140,7 +148,7 @@ class Catalogue:
         self.ids, self.titles = ids, titles
 
     def _columns(self) -> dict[str, NDArray[np.generic]]:
-        names = ("vectors", "hashes", "price", "category", "brand", "first_ms")
+        names = ("vectors", "hashes", "price", "category", "topic", "brand", "first_ms")
         flags = ("available", "removed", "consumable", "has_text")
         return {name: getattr(self, name) for name in (*names, *flags)}
 

@@ -17,9 +17,11 @@ from index.sources.catalogue import Catalogue
 from index.sources.features import CandidateBuilder
 from index.sources.footprint import footprint
 from index.sources.item_habits import ItemHabits
+from index.sources.long_tail import LongTail
 from index.sources.new_arrivals import NewArrivals
 from index.sources.popularity import Popularity
 from index.sources.ports import Stateful, VectorIndex
+from index.sources.text_groups import TextGroups
 from index.sources.text_neighbours import TextNeighbours
 from index.sources.traces import Traces
 from index.sources.union import Candidates
@@ -49,6 +51,8 @@ class SourceSet:
         proposed = {choice.name: choice.n for choice in self.config.sources}
         self.popularity = Popularity(limits, n=proposed.get("popularity", 100))
         self.habits = ItemHabits(limits)
+        self.long_tail = LongTail(limits)
+        self.text_groups = TextGroups(dim=dim)
         self._index = index
         over = Shared(limits, self.traces, self.catalogue, self.popularity, index.search)
         self.sources = assemble(self.config, over=over)
@@ -119,6 +123,7 @@ class SourceSet:
         """
         rows = self._item_rows(hashes)
         self.catalogue.set_vectors(rows, vectors)
+        self.catalogue.topic[rows] = self.text_groups.join(self.catalogue.vectors[rows].astype(np.float32))
         with_text = self.catalogue.has_text[rows] & ~self.catalogue.removed[rows]
         self._index.remove(rows[~with_text])
         if with_text.any():
@@ -237,6 +242,8 @@ class SourceSet:
             "traces": self.traces,
             "popularity": self.popularity,
             "habits": self.habits,
+            "long_tail": self.long_tail,
+            "text_groups": self.text_groups,
         }
         return shared | {s.name: s for s in self.sources if s is not self.popularity}
 
@@ -263,6 +270,7 @@ class SourceSet:
         for batch in placed:
             self.popularity.learn(batch)
             self.habits.learn(batch)
+            self.long_tail.learn(batch)
             for source in self.sources:
                 if source is not self.popularity:
                     source.learn(batch)
@@ -274,6 +282,7 @@ class SourceSet:
             self.traces.evict_items(gone)
             self.popularity.evict(gone)
             self.habits.evict(gone)
+            self.long_tail.evict(gone)
             for source in self.sources:
                 if source is not self.popularity:
                     source.evict(gone)

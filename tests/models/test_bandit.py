@@ -2,17 +2,26 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.bandit import DEFAULT_ARMS, DEFAULT_CONTEXTS, Arm, BanditConfig, DiversityBandit, context_of
+from models.bandit import (
+    DEFAULT_ARMS,
+    DEFAULT_CONTEXTS,
+    Arm,
+    BanditConfig,
+    DiversityBandit,
+    context_of,
+    scaled_arms,
+)
 from models.errors import ConfigError, InputError, SnapshotError
+from models.slate import Bonus
 
-_ARMS = tuple(Arm(name, mmr_lambda) for name, mmr_lambda in (("a", 0.0), ("b", 0.5), ("c", 1.0)))
+_ARMS = tuple(Arm(name, Bonus(variety=variety)) for name, variety in (("a", 0.0), ("b", 0.5), ("c", 1.0)))
 _CONFIG = BanditConfig(arms=_ARMS, contexts=("only",), memory=math.inf, draws=512, uniform_share=0.02)
 
 
@@ -163,12 +172,19 @@ def test_weight_counts_as_so_many_slates() -> None:
     assert heavy.means()[0, 1] == pytest.approx(11 / 12)
 
 
-def test_strengths_are_what_the_slate_takes() -> None:
+def test_bonuses_are_what_the_slate_takes() -> None:
     bandit = DiversityBandit(BanditConfig())
-    mmr_lambda, explore = bandit.strengths(np.array([0, 3, 4], np.int32))
-    assert mmr_lambda.dtype == np.float32
-    assert mmr_lambda.tolist() == [0.0, DEFAULT_ARMS[3].mmr_lambda, DEFAULT_ARMS[4].mmr_lambda]
-    assert explore.tolist() == [False, False, True]
+    bonuses = bandit.bonuses(np.array([0, 3], np.int32))
+    assert bonuses.dtype == np.float32
+    strong = DEFAULT_ARMS[3].bonus
+    np.testing.assert_allclose(bonuses, [[0, 0, 0], [strong.tail, strong.variety, strong.young]], rtol=1e-6)
+
+
+def test_scaled_arms_keep_their_names_and_scale_every_bonus() -> None:
+    twice = scaled_arms(2.0)
+    assert [arm.name for arm in twice] == [arm.name for arm in DEFAULT_ARMS]
+    assert twice[2].bonus == Bonus(*(2 * part for part in astuple(DEFAULT_ARMS[2].bonus)))
+    assert all(arm.bonus == Bonus() and not arm.explore for arm in scaled_arms(0.0))
 
 
 def test_contexts_are_named_by_warmth_and_intent() -> None:
@@ -231,9 +247,8 @@ def test_a_damaged_or_foreign_state_is_refused(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"arms": (Arm("a", 0.0),)},
-        {"arms": (Arm("a", 0.0), Arm("a", 1.0))},
-        {"arms": (Arm("a", 0.0), Arm("b", -1.0))},
+        {"arms": (Arm("a"),)},
+        {"arms": (Arm("a"), Arm("a", Bonus(tail=1.0)))},
         {"contexts": ()},
         {"contexts": ("x", "x")},
         {"prior_alpha": 0},

@@ -1,4 +1,4 @@
-"""Slates: drawn as their propensities say, plain top-k at temperature 0, more diverse as lambda grows."""
+"""Slates: drawn as their propensities say, plain top-k without bonuses, changed by bonuses where it costs least."""
 
 import math
 from collections import Counter
@@ -11,41 +11,40 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.errors import ConfigError, InputError
-from models.slate import SlateConfig, Slates, make_slates
+from models.slate import Bonus, SlateConfig, Slates, entropy_gains, make_slates
 
-_PLAIN = SlateConfig(k=3, pool=5, temperature=0.5, explore_slots=(), explore_pool=4)
-
-
-def _vectors(n: int, d: int, *, seed: int) -> NDArray[np.float16]:
-    raw = np.random.default_rng(seed).standard_normal((n, d))
-    raw[0] = 0
-    raw[1:] /= np.linalg.norm(raw[1:], axis=1, keepdims=True)
-    return raw.astype(np.float16)
+_PLAIN = SlateConfig(k=3, temperature=0.5)
+_FIRM = SlateConfig(temperature=0.0)
 
 
-def _slates(scores: NDArray[np.float32], *, config: SlateConfig, **given_arrays: object) -> Slates:
+def _slates(
+    scores: NDArray[np.float32], *, config: SlateConfig, bonus: Bonus = Bonus(), **given_arrays: object
+) -> Slates:
     b, c = scores.shape
     arrays: dict[str, object] = {
-        "items": np.tile(np.arange(1, c + 1, dtype=np.int32), (b, 1)),
-        "is_new": np.zeros((b, c), np.bool_),
-        "mmr_lambda": np.zeros(b, np.float32),
-        "explore": np.zeros(b, np.bool_),
-        "vectors": _vectors(c + 1, 8, seed=1),
-        "categories": np.zeros(c + 1, np.int32),
+        "tail": np.zeros((b, c), np.bool_),
+        "young": np.zeros((b, c), np.bool_),
+        "groups": np.zeros((b, c), np.int32),
+        "bonuses": np.tile(np.array([bonus.tail, bonus.variety, bonus.young], np.float32), (b, 1)),
         "seeds": np.arange(b, dtype=np.uint64),
     }
     return make_slates(scores, **(arrays | given_arrays), config=config)  # type: ignore[arg-type]
 
 
+def _falling(c: int, *, users: int = 1) -> NDArray[np.float32]:
+    """(users, C) scores whose odds fall as 1 / (1 + rank): steep at the top, flat further down."""
+    return np.tile(-np.log1p(np.arange(c, dtype=np.float32)), (users, 1))
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32), c=st.integers(1, 300), padding=st.floats(0, 1))
-def test_temperature_0_and_lambda_0_is_plain_top_k_with_propensity_1(
+def test_temperature_0_without_bonus_is_plain_top_k_with_propensity_1(
     seed: int, c: int, padding: float
 ) -> None:
     chance = np.random.default_rng(seed)
     scores = chance.integers(0, 40, (3, c)).astype(np.float32)  # with ties
     scores[chance.random((3, c)) < padding] = -np.inf
-    slates = _slates(scores, config=SlateConfig(temperature=0.0))
+    slates = _slates(scores, config=_FIRM)
     for u in range(3):
         top = np.argsort(-scores[u], kind="stable")[: min(10, int(np.isfinite(scores[u]).sum()))]
         assert slates.positions[u].tolist() == top.tolist() + [-1] * (10 - len(top))
@@ -53,17 +52,18 @@ def test_temperature_0_and_lambda_0_is_plain_top_k_with_propensity_1(
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32), c=st.integers(1, 120), explore=st.booleans())
-def test_no_candidate_comes_twice_and_padding_comes_last(seed: int, c: int, explore: bool) -> None:
+@given(seed=st.integers(0, 2**32), c=st.integers(1, 120))
+def test_no_candidate_comes_twice_and_padding_comes_last(seed: int, c: int) -> None:
     chance = np.random.default_rng(seed)
     scores = chance.standard_normal((8, c)).astype(np.float32)
     scores[chance.random((8, c)) < 0.5] = -np.inf
     slates = _slates(
         scores,
         config=SlateConfig(temperature=1.0),
-        is_new=chance.random((8, c)) < 0.5,
-        mmr_lambda=np.full(8, 0.5, np.float32),
-        explore=np.full(8, explore),
+        bonus=Bonus(tail=0.1, variety=0.2, young=0.3),
+        tail=chance.random((8, c)) < 0.5,
+        young=chance.random((8, c)) < 0.5,
+        groups=chance.integers(-3, 3, (8, c)).astype(np.int32),
     )
     for u in range(8):
         real = slates.positions[u][slates.positions[u] >= 0]
@@ -75,14 +75,17 @@ def test_no_candidate_comes_twice_and_padding_comes_last(seed: int, c: int, expl
         assert (slates.propensities[u] <= 1).all()
 
 
-@pytest.mark.parametrize("mmr_lambda", [0.0, 1.0])
-def test_slates_come_as_often_as_their_propensities_say(mmr_lambda: float) -> None:
+@pytest.mark.parametrize("bonus", [Bonus(), Bonus(tail=0.1, variety=0.3, young=0.2)])
+def test_slates_come_as_often_as_their_propensities_say(bonus: Bonus) -> None:
     draws = 40_000
     scores = np.tile(np.array([1.0, 0.7, 0.2, -0.4], np.float32), (draws, 1))
     slates = _slates(
         scores,
-        config=replace(_PLAIN, temperature=0.8),
-        mmr_lambda=np.full(draws, mmr_lambda, np.float32),
+        config=replace(_PLAIN, temperature=0.8, young_slots=1),
+        bonus=bonus,
+        tail=np.tile([False, False, True, True], (draws, 1)),
+        young=np.tile([False, True, False, True], (draws, 1)),
+        groups=np.tile(np.array([5, 5, -2, 5], np.int32), (draws, 1)),
     )
     drawn = Counter(map(tuple, slates.positions.tolist()))
     chances = {
@@ -98,87 +101,112 @@ def test_slates_come_as_often_as_their_propensities_say(mmr_lambda: float) -> No
         assert drawn[positions] / draws == pytest.approx(chance, abs=error)
 
 
-def test_without_diversity_the_first_slots_are_plackett_luce() -> None:
+def test_without_bonus_the_first_slots_are_plackett_luce() -> None:
     draws = 30_000
     scores = np.array([2.0, 1.0, 0.0], np.float32)
-    slates = _slates(np.tile(scores, (draws, 1)), config=replace(_PLAIN, k=2, temperature=1.0))
-    weights = np.exp(scores / scores.std())
+    slates = _slates(np.tile(scores, (draws, 1)), config=SlateConfig(k=2, temperature=2.0))
+    weights = np.exp(scores / 2.0)
     second = weights[2] / weights.sum() * weights[0] / (weights[0] + weights[1])
     share = np.mean((slates.positions == np.array([2, 0])).all(axis=1))
     assert share == pytest.approx(second, abs=5 * math.sqrt(second / draws))
 
 
-def test_slates_grow_more_diverse_with_lambda() -> None:
-    vectors = np.zeros((41, 4), np.float16)
-    vectors[np.arange(1, 41), (np.arange(40) // 10)] = 1  # four topics, the first ten candidates of one
-    scores = np.linspace(2, 0, 40, dtype=np.float32)[None].repeat(5, axis=0)
+def test_slates_grow_more_diverse_with_variety() -> None:
+    groups = np.tile((1 + np.arange(40) // 10).astype(np.int32), (5, 1))  # the first ten of one group
+    bonuses = np.zeros((5, 3), np.float32)
+    bonuses[:, 1] = 0, 0.05, 0.1, 0.3, 3
+    slates = _slates(_falling(40, users=5), config=_FIRM, groups=groups, bonuses=bonuses)
+    first_group = [int((row < 10).sum()) for row in slates.positions]
+    kinds = [len(set((row // 10).tolist())) for row in slates.positions]
+    assert first_group == sorted(first_group, reverse=True)
+    assert (kinds[0], kinds[-1]) == (1, 4)
+
+
+def test_items_of_no_known_group_add_no_variety() -> None:
+    groups = np.array([[0, 0, 0, 4]], np.int32)
     slates = _slates(
-        scores,
-        config=SlateConfig(temperature=0.0),
-        vectors=vectors,
-        categories=np.zeros(41, np.int32),
-        mmr_lambda=np.array([0, 0.5, 1, 2, 4], np.float32),
+        _falling(4), config=SlateConfig(k=2, temperature=0.0), groups=groups, bonus=Bonus(variety=9)
     )
-    first_topic = [int((row < 10).sum()) for row in slates.positions]
-    topics = [len(set((row // 10).tolist())) for row in slates.positions]
-    assert first_topic == sorted(first_topic, reverse=True)
-    assert (topics[0], topics[-1]) == (1, 4)
+    assert slates.positions.tolist() == [[3, 0]]
 
 
-def test_items_without_text_are_told_apart_by_category() -> None:
-    scores = np.array([[3.0, 2.9, 2.0]], np.float32)
-    slates = _slates(
-        scores,
-        config=replace(_PLAIN, k=2, temperature=0.0),
-        vectors=np.zeros((4, 8), np.float16),
-        categories=np.array([0, 7, 7, 8], np.int32),
-        mmr_lambda=np.array([5], np.float32),
-    )
-    assert slates.positions.tolist() == [[0, 2]]
+def test_the_tail_enters_in_the_low_slots_with_its_best_items() -> None:
+    tail = np.zeros((1, 40), np.bool_)
+    tail[0, 12:] = True
+    slates = _slates(_falling(40), config=_FIRM, tail=tail, bonus=Bonus(tail=0.012))
+    kept = slates.positions[0]
+    assert kept[:6].tolist() == [0, 1, 2, 3, 4, 5]
+    assert {12, 13} <= set(kept.tolist())
+    assert kept.max() < 16
 
 
-def test_exploring_slots_lift_new_items_that_are_far_down() -> None:
-    scores = np.linspace(5, 0, 120, dtype=np.float32)[None].repeat(2_000, axis=0)
-    is_new = np.zeros((2_000, 120), np.bool_)
-    is_new[:, 100:104] = True
-    explore = np.arange(2_000) % 2 == 0
-    config = SlateConfig(temperature=0.0, explore_slots=(4, 8), explore_temperature=math.inf)
-    slates = _slates(scores, config=config, is_new=is_new, explore=explore)
-    assert (slates.explored == (explore[:, None] & np.isin(np.arange(10), [4, 8]))).all()
-    lifted = slates.positions[explore][:, [4, 8]]
-    assert set(np.unique(lifted).tolist()) == {100, 101, 102, 103}
-    np.testing.assert_allclose(slates.propensities[explore][:, [4, 8]], [[1 / 4, 1 / 3]] * 1_000)
-    np.testing.assert_allclose(np.bincount(lifted[:, 0] - 100) / 1_000, 0.25, atol=0.07)
-    assert (slates.positions[~explore] == np.arange(10)).all()
+def test_the_young_are_lifted_from_far_down_as_often_as_allowed() -> None:
+    young = np.zeros((1, 120), np.bool_)
+    young[:, 100:104] = True
+    for allowed in (0, 1, 2):
+        slates = _slates(
+            _falling(120),
+            config=SlateConfig(temperature=0.0, young_slots=allowed),
+            young=young,
+            bonus=Bonus(young=0.5),
+        )
+        assert sum(at >= 100 for at in slates.positions[0].tolist()) == allowed
 
 
-def test_an_exploring_slot_without_new_items_is_a_plain_slot() -> None:
-    scores = np.linspace(5, 0, 30, dtype=np.float32)[None]
-    slates = _slates(scores, config=SlateConfig(temperature=0.0), explore=np.array([True]))
-    assert slates.positions.tolist() == [list(range(10))]
-    assert not slates.explored.any()
+def test_a_young_item_that_ranks_by_itself_takes_up_one_of_the_places() -> None:
+    young = np.zeros((1, 50), np.bool_)
+    young[0, [0, 40, 41]] = True
+    slates = _slates(_falling(50), config=SlateConfig(temperature=0.0), young=young, bonus=Bonus(young=0.05))
+    assert {0, 40} <= set(slates.positions[0].tolist())
+    assert 41 not in slates.positions[0]
 
 
-def test_a_small_temperature_costs_little_relevance_and_scale_does_not_matter() -> None:
+def test_a_small_temperature_costs_few_odds() -> None:
     scores = np.random.default_rng(3).standard_normal((500, 200)).astype(np.float32)
+    odds = np.exp(scores)
     slates = _slates(scores, config=SlateConfig())
-    kept = np.take_along_axis(scores, slates.positions, axis=1).sum()
-    best = -np.sort(-scores, axis=1)[:, :10].sum()
+    kept = np.take_along_axis(odds, slates.positions, axis=1).sum()
+    best = -np.sort(-odds, axis=1)[:, :10].sum()
     assert kept / best > 0.99
     assert (slates.propensities < 0.999).any()
-    scaled = _slates(4 * scores, config=SlateConfig())
-    np.testing.assert_array_equal(scaled.positions, slates.positions)
+
+
+def test_scores_far_apart_and_bonuses_of_nothing_are_fine() -> None:
+    scores = np.array([[1e4, -1e4, 0.0, 1e30]], np.float32)
+    slates = _slates(scores, config=SlateConfig(k=4))
+    assert slates.positions[0, 0] == 3
+    assert sorted(slates.positions[0].tolist()) == [0, 1, 2, 3]
+    assert (slates.propensities > 0).all()
 
 
 def test_a_slate_depends_on_its_own_user_and_seed_only() -> None:
     scores = np.random.default_rng(4).standard_normal((16, 60)).astype(np.float32)
     seeds = np.arange(100, 116, dtype=np.uint64)
     config = SlateConfig(temperature=0.5)
-    together = _slates(scores, config=config, seeds=seeds)
-    alone = [_slates(scores[u : u + 1], config=config, seeds=seeds[u : u + 1]) for u in range(16)]
+    groups = np.random.default_rng(5).integers(0, 4, (16, 60)).astype(np.int32)
+    bonus = Bonus(variety=0.02)
+    together = _slates(scores, config=config, seeds=seeds, groups=groups, bonus=bonus)
+    alone = [
+        _slates(
+            scores[u : u + 1],
+            config=config,
+            seeds=seeds[u : u + 1],
+            groups=groups[u : u + 1],
+            bonus=bonus,
+        )
+        for u in range(16)
+    ]
     np.testing.assert_array_equal(together.positions, np.concatenate([one.positions for one in alone]))
-    other = _slates(scores, config=config, seeds=seeds + np.uint64(1))
+    other = _slates(scores, config=config, seeds=seeds + np.uint64(1), groups=groups, bonus=bonus)
     assert (other.positions != together.positions).any()
+
+
+def test_entropy_gains_add_up_to_the_entropy_of_the_slate() -> None:
+    gains = entropy_gains(20)
+    # Twenty items of twenty kinds: log2(20) bits; of ten kinds, two each: one bit less.
+    assert 20 * gains[0] == pytest.approx(math.log2(20))
+    assert 10 * (gains[0] + gains[1]) == pytest.approx(math.log2(10))
+    assert (np.diff(gains) <= 0).all()
 
 
 def test_no_users_and_no_candidates_give_empty_slates() -> None:
@@ -195,15 +223,12 @@ def test_what_is_not_finite_is_never_chosen(value: float) -> None:
 @pytest.mark.parametrize(
     ("name", "array", "says"),
     [
-        ("items", np.full((2, 4), 5, np.int32), r"0\.\.4"),
-        ("items", np.ones((2, 3), np.int32), "items is int32"),
-        ("is_new", np.zeros((2, 4), np.int8), "is_new is int8"),
-        ("mmr_lambda", np.array([0, -1], np.float32), "mmr_lambda has -1.0"),
-        ("mmr_lambda", np.array([0, np.nan], np.float32), "mmr_lambda has nan"),
-        ("explore", np.zeros(3, np.bool_), "explore is bool"),
-        ("vectors", np.zeros((5, 8), np.float32), "vectors is float32"),
-        ("vectors", np.zeros((8, 5), np.float16).T, "contiguous"),
-        ("categories", np.zeros(6, np.int32), "categories is int32"),
+        ("tail", np.zeros((2, 4), np.int8), "tail is int8"),
+        ("young", np.zeros((2, 3), np.bool_), "young is bool"),
+        ("groups", np.zeros((2, 4), np.int64), "groups is int64"),
+        ("bonuses", np.zeros((2, 2), np.float32), "bonuses is float32"),
+        ("bonuses", np.array([[0, 0, 0], [0, -1, 0]], np.float32), "bonuses has -1.0"),
+        ("bonuses", np.array([[0, 0, 0], [0, np.nan, 0]], np.float32), "bonuses has nan"),
         ("seeds", np.zeros(2, np.int64), "seeds is int64"),
     ],
 )
@@ -216,14 +241,18 @@ def test_arrays_that_do_not_fit_are_refused(name: str, array: NDArray[np.generic
     ("change", "says"),
     [
         ({"k": 0}, "k is 0"),
-        ({"k": 60}, "pool 50"),
         ({"temperature": -0.1}, "temperature"),
         ({"temperature": math.inf}, "temperature"),
-        ({"explore_temperature": math.nan}, "explore_temperature"),
-        ({"explore_slots": (10,)}, "explore_slots"),
-        ({"explore_pool": -1}, "explore_pool"),
+        ({"young_slots": -1}, "young_slots -1"),
     ],
 )
 def test_wrong_settings_are_refused(change: dict[str, int], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         SlateConfig(**change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [-0.1, math.inf, math.nan])
+def test_wrong_bonuses_are_refused(value: float) -> None:
+    for name in ("tail", "variety", "young"):
+        with pytest.raises(ConfigError, match=name):
+            Bonus(**{name: value})

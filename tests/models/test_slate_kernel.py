@@ -1,22 +1,15 @@
 """The compiled slate loop equals plain Python on random users."""
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from models.slate import SlateConfig, make_slates
+from models.slate import Bonus, SlateConfig, make_slates
 
 _M = (1 << 64) - 1
-
-
-def _vectors(n: int, d: int, *, seed: int) -> NDArray[np.float16]:
-    raw = np.random.default_rng(seed).standard_normal((n, d))
-    raw[0] = 0
-    raw[1:] /= np.linalg.norm(raw[1:], axis=1, keepdims=True)
-    return raw.astype(np.float16)
 
 
 def _uniforms(seed: int) -> "list[float]":
@@ -30,55 +23,51 @@ def _uniforms(seed: int) -> "list[float]":
     return out
 
 
+def _bits(members: int, *, k: int) -> float:
+    """What the next item of a group with so many members adds to the entropy of k slots."""
+
+    def part(count: int) -> float:
+        return -(count / k) * math.log2(count / k) if count else 0.0
+
+    return max(0.0, part(members + 1) - part(members))
+
+
 def _reference(
     scores: list[float],
     *,
-    items: list[int],
-    is_new: list[bool],
-    mmr_lambda: float,
-    explore: bool,
-    vectors: NDArray[np.float64],
-    categories: list[int],
+    tail: list[bool],
+    young: list[bool],
+    groups: list[int],
+    bonus: Bonus,
     seed: int,
     config: SlateConfig,
-) -> list[tuple[int, float, bool]]:
-    """One slate in plain Python: (position, propensity, explored) of each slot filled."""
-
-    def similarity(a: int, b: int) -> float:
-        va, vb = vectors[items[a]], vectors[items[b]]
-        if va.any() and vb.any():
-            return float(va @ vb)
-        same = categories[items[a]] > 0 and categories[items[a]] == categories[items[b]]
-        return 0.5 if same else 0.0
-
-    ranked = sorted(
-        (at for at in range(len(scores)) if math.isfinite(scores[at])), key=lambda at: -scores[at]
-    )
-    pool = ranked[: config.pool]
-    beyond = [at for at in ranked[config.pool :] if explore and is_new[at]][: config.explore_pool]
-    if not pool:
+) -> list[tuple[int, float]]:
+    """One slate in plain Python: (position, propensity) of each slot filled."""
+    finite = [at for at in range(len(scores)) if math.isfinite(scores[at])]
+    if not finite:
         return []
-    spread = float(np.std([scores[at] for at in pool]))
-    scale = spread if spread > 1e-6 else 1.0
+    best_score = max(scores[at] for at in finite)
+    mass = sum(math.exp(scores[at] - best_score) for at in finite)
     uniforms = iter(_uniforms(seed))
-    chosen: list[int] = []
-    slots = []
-    for slot in range(config.k):
-        fresh = [at for at in pool + beyond if is_new[at] and at not in chosen]
-        lifts = explore and slot in config.explore_slots and bool(fresh)
-        left = fresh if lifts else [at for at in pool if at not in chosen]
-        if not left:
-            break
-        heat = config.explore_temperature if lifts else config.temperature
+    slots: list[tuple[int, float]] = []
+    for _ in range(min(config.k, len(finite))):
+        chosen = [at for at, _ in slots]
+        left = [at for at in finite if at not in chosen]
+        liftable = sum(young[at] for at in chosen) < config.young_slots
         utility = {
-            at: scores[at] / scale - mmr_lambda * max([0.0, *(similarity(at, other) for other in chosen)])
+            at: math.exp(scores[at] - best_score) / mass
+            + bonus.tail * tail[at]
+            + bonus.young * (young[at] and liftable)
+            + bonus.variety
+            * (groups[at] != 0)
+            * _bits(sum(groups[other] == groups[at] for other in chosen), k=config.k)
             for at in left
         }
         best = max(utility.values())
-        if heat == 0:
+        if config.temperature == 0:
             pick, propensity = next(at for at in left if utility[at] == best), 1.0
         else:
-            weights = {at: math.exp((utility[at] - best) / heat) for at in left}
+            weights = {at: (utility[at] / best) ** (1 / config.temperature) for at in left}
             total = sum(weights.values())
             threshold = next(uniforms) * total
             for pick in left:
@@ -86,8 +75,7 @@ def _reference(
                 if threshold < 0:
                     break
             propensity = weights[pick] / total
-        chosen.append(pick)
-        slots.append((pick, propensity, lifts))
+        slots.append((pick, propensity))
     return slots
 
 
@@ -96,69 +84,41 @@ def _reference(
     seed=st.integers(0, 2**32),
     c=st.integers(1, 14),
     k=st.integers(1, 6),
-    extra=st.integers(0, 5),
-    explore_pool=st.integers(0, 4),
+    young_slots=st.integers(0, 3),
     temperature=st.sampled_from([0.0, 0.05, 0.7, 3.0]),
-    explore_temperature=st.sampled_from([0.0, 1.0, math.inf]),
-    mmr_lambda=st.sampled_from([0.0, 0.3, 2.0]),
-    explore=st.booleans(),
+    bonus=st.sampled_from([Bonus(), Bonus(tail=0.2), Bonus(variety=0.5), Bonus(0.03, 0.1, 0.2)]),
     padding=st.floats(0, 1),
 )
 def test_the_kernel_equals_plain_python(
-    seed: int,
-    c: int,
-    k: int,
-    extra: int,
-    explore_pool: int,
-    temperature: float,
-    explore_temperature: float,
-    mmr_lambda: float,
-    explore: bool,
-    padding: float,
+    seed: int, c: int, k: int, young_slots: int, temperature: float, bonus: Bonus, padding: float
 ) -> None:
     chance = np.random.default_rng(seed)
-    config = SlateConfig(
-        k=k,
-        pool=k + extra,
-        temperature=temperature,
-        explore_slots=tuple(range(0, k, 2)),
-        explore_pool=explore_pool,
-        explore_temperature=explore_temperature,
-    )
-    n = 20
-    vectors = _vectors(n, 24, seed=seed)
-    vectors[chance.random(n) < 0.3] = 0
-    categories = chance.integers(0, 3, n).astype(np.int32)
+    config = SlateConfig(k=k, temperature=temperature, young_slots=young_slots)
     scores = chance.standard_normal((2, c)).astype(np.float32)
     scores[chance.random((2, c)) < padding * 0.7] = -np.inf
-    items = np.stack([chance.permutation(np.arange(1, n))[:c] for _ in range(2)]).astype(np.int32)
-    is_new = chance.random((2, c)) < 0.4
+    tail, young = chance.random((2, c)) < 0.5, chance.random((2, c)) < 0.4
+    groups = chance.integers(-2, 3, (2, c)).astype(np.int32)
     seeds = chance.integers(0, 2**64, 2, dtype=np.uint64)
-    strength = np.array([0, mmr_lambda], np.float32)
+    given_bonuses = (Bonus(), bonus)
     slates = make_slates(
         scores,
-        items=items,
-        is_new=is_new,
-        mmr_lambda=strength,
-        explore=np.array([explore, explore]),
-        vectors=vectors,
-        categories=categories,
+        tail=tail,
+        young=young,
+        groups=groups,
+        bonuses=np.array([astuple(each) for each in given_bonuses], np.float32),
         seeds=seeds,
         config=config,
     )
     for u in range(2):
         expected = _reference(
             scores[u].tolist(),
-            items=items[u].tolist(),
-            is_new=is_new[u].tolist(),
-            mmr_lambda=float(strength[u]),
-            explore=explore,
-            vectors=vectors.astype(np.float64),
-            categories=categories.tolist(),
+            tail=tail[u].tolist(),
+            young=young[u].tolist(),
+            groups=groups[u].tolist(),
+            bonus=given_bonuses[u],
             seed=int(seeds[u]),
             config=config,
         )
-        padded = expected + [(-1, 0.0, False)] * (k - len(expected))
+        padded = expected + [(-1, 0.0)] * (k - len(expected))
         assert slates.positions[u].tolist() == [slot[0] for slot in padded]
         np.testing.assert_allclose(slates.propensities[u], [slot[1] for slot in padded], rtol=1e-3)
-        assert slates.explored[u].tolist() == [slot[2] for slot in padded]

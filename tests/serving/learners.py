@@ -70,7 +70,7 @@ def make_learning(
         dim=DIM,
     )
     recommender = Recommender(
-        RecommendConfig(slate=SlateConfig(k=5, pool=20, explore_slots=(3,)), deep_history=5),
+        RecommendConfig(slate=SlateConfig(k=5), deep_history=5),
         sources=sources,
         ranker=learner.ranker,
         bandit=DiversityBandit(BanditConfig()),
