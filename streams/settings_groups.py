@@ -102,7 +102,7 @@ class ServingSettings(Group):
     )
     out_of_stock: bool = Field(default=False, description="items out of stock may be recommended")
     temperature: float = Field(
-        default=0.03, ge=0, le=10, description="of the draw of each slot; 0: no chance at all"
+        default=0.02, ge=0, le=10, description="of the draw of each slot; 0: no chance at all"
     )
     diversity: float = Field(
         default=1.0,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.prequential.engine import Engine
+from bench.prequential.engine import Engine, RankedOnce
 from bench.prequential.variants import Variant
 from events.ids import ItemId, UserId, stable_hash
 from events.types import (
@@ -96,9 +96,12 @@ class Headwater:
             plan=_WITH_TRANSFORMER,
             deep=self.engine.learner.prequential.gate.pays(),
         )
-        rows = self._answer.items[0]
+        return self.codes(self._answer.items[0])[:k]
+
+    def codes(self, rows: NDArray[np.int32]) -> NDArray[np.int64]:
+        """The stream's codes of item rows, padding left out."""
         hashes = self.engine.sources.catalogue.hashes[rows[rows > 0]].tolist()
-        return np.array([self._codes[item] for item in hashes[:k]], np.int64)
+        return np.array([self._codes[item] for item in hashes], np.int64)
 
     def learn(self, unit: Unit, /) -> None:
         """See Contender."""
