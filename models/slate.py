@@ -147,7 +147,7 @@ def _check(
 ) -> int:
     if scores.ndim != 2:
         raise InputError(f"scores have shape {scores.shape}; they must be (B, C)")
-    b, c = scores.shape
+    b, c = (int(size) for size in scores.shape)
     expected: dict[str, tuple[NDArray[Any], tuple[int, ...], type]] = {
         "scores": (scores, (b, c), np.float32),
         "tail": (tail, (b, c), np.bool_),

@@ -234,7 +234,7 @@ def test_what_is_not_finite_is_never_chosen(value: float) -> None:
 )
 def test_arrays_that_do_not_fit_are_refused(name: str, array: NDArray[np.generic], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        _slates(np.zeros((2, 4), np.float32), config=_PLAIN, **{name: array})
+        _slates(np.zeros((2, 4), np.float32), config=_PLAIN, **{name: array})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_arrays_that_do_not_fit_are_refused(name: str, array: NDArray[np.generic
 )
 def test_wrong_settings_are_refused(change: dict[str, int], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        SlateConfig(**change)  # type: ignore[arg-type]
+        SlateConfig(**change)
 
 
 @pytest.mark.parametrize("value", [-0.1, math.inf, math.nan])
