@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.prequential.engine import RankedOnce
+from bench.prequential.engine import Engine, RankedOnce
 from bench.prequential.headwater import SLATE, Headwater, benchmark_settings
 from bench.prequential.variants import Variant
 from bench.telling import Tell, silent
 from load.prequential.beyond import ItemFacts, beyond_accuracy
-from load.prequential.contender import Query
+from load.prequential.contender import Query, StreamInfo
 from load.prequential.figures import item_facts
 from load.prequential.prepared import Prepared
 from load.prequential.running import run_contender
@@ -106,8 +106,18 @@ class _ManySlates(RankedOnce):
 class _Watched(Headwater):
     """The contender with the bandit's slates; `lists` (S, n, K) gets the codes of the other strengths'."""
 
-    def __init__(self, *given: Any, strengths: Sequence[Strength], n_units: int, **named: Any) -> None:
-        super().__init__(*given, recommender=_ManySlates, **named)
+    def __init__(
+        self,
+        info: StreamInfo,
+        *,
+        settings: Settings,
+        variant: Variant,
+        strengths: Sequence[Strength],
+        n_units: int,
+        **named: Any,
+    ) -> None:
+        engine = Engine(settings, variant=variant, recommender=_ManySlates)
+        super().__init__(info, settings=settings, variant=variant, engine=engine, **named)
         self._bonuses = np.array([astuple(strength.bonus) for strength in strengths], np.float32)
         self.lists = np.full((len(strengths), n_units, SLATE), -1, np.int32)
 

@@ -7,8 +7,8 @@ import typer
 
 from bench.machine import Machine
 from bench.telling import tell_on_stderr
-from cli.bench_drift import drift
 from cli.bench_diversity import diversity
+from cli.bench_drift import drift
 from cli.bench_prequential import prequential
 from cli.context import context_of
 

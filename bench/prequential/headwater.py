@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.prequential.engine import Engine, RankedOnce
+from bench.prequential.engine import Engine
 from bench.prequential.variants import Variant
 from events.ids import ItemId, UserId, stable_hash
 from events.types import (
