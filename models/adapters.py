@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from models.errors import AdapterError, InputError
 from models.ranker import Ranker
 from models.state import Arrays
+from models.twin import FAST, SLOW
 
 RECORD_LIMIT = 900_000  # bytes: a broker's default limit is 1,048,588 for the whole request
 FORMAT = 1
@@ -29,7 +30,8 @@ def save_adapter(ranker: Ranker, path: Path, *, version: str) -> None:
     """Write the ranker's weights as the folder `path`, which appears whole or not at all.
 
     With a deep part the folder is also a peft adapter: `peft.PeftModel.from_pretrained(backbone, path)`
-    loads its LoRA. The rest is in headwater.safetensors. Raises AdapterError when `path` exists.
+    loads its LoRA, and from `path / "slow"` a twin's slow adapter. The rest is in headwater.safetensors.
+    Raises AdapterError when `path` exists.
     """
     if path.exists():
         raise AdapterError(f"{path} exists; an adapter is never overwritten")
@@ -54,8 +56,9 @@ def load_adapter(ranker: Ranker, path: Path) -> str:
         manifest = json.loads((path / _MANIFEST).read_text())
         arrays: Arrays = dict(safetensors.numpy.load_file(path / _TENSORS))
         if ranker.deep:
-            for name, array in safetensors.numpy.load_file(path / _LORA_TENSORS).items():
-                arrays[f"deep.backbone.{_with_adapter_name(name)}"] = array
+            arrays |= _read_lora(path, adapter=FAST)
+            if (path / SLOW).is_dir():
+                arrays |= _read_lora(path / SLOW, adapter=SLOW)
     except (OSError, ValueError, SafetensorError) as error:
         raise AdapterError(f"cannot read the adapter in {path}: {error}") from error
     return _take(ranker, manifest, arrays)
@@ -161,7 +164,10 @@ def _is_lora(name: str) -> bool:
     return name.startswith("deep.backbone.")
 
 
-def _with_adapter_name(name: str) -> str:
+def _read_lora(folder: Path, *, adapter: str) -> Arrays:
     """peft leaves the adapter's name out of the file: …lora_A.weight is …lora_A.default.weight in memory."""
-    stem, _, last = name.rpartition(".")
-    return f"{stem}.default.{last}"
+    arrays: Arrays = {}
+    for name, array in safetensors.numpy.load_file(folder / _LORA_TENSORS).items():
+        stem, _, last = name.rpartition(".")
+        arrays[f"deep.backbone.{stem}.{adapter}.{last}"] = array
+    return arrays

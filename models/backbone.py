@@ -4,20 +4,20 @@ Hu et al. (2021), LoRA: Low-Rank Adaptation of Large Language Models.
 """
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, layer_norm, linear, scaled_dot_product_attention
+from torch.nn.functional import layer_norm, scaled_dot_product_attention
 
-from models.device import cpu_multiplies_bfloat16
+from models.dense import Dense, Int8Dense, Product
 from models.errors import ConfigError, ModelLoadError
 from models.pretrained import load_encoder
+from models.twin import FAST, SLOW
 
-ADAPTER = "default"
 _LAID_OUT_LIKE_BERT = ("bert", "roberta", "xlm-roberta")  # one layout of layers under three model types
 _FIRST_POSITION = 4  # the first few belong to [CLS] and padding, whose large embeddings drown a soft token
 
@@ -62,7 +62,7 @@ def add_lora(
             model = get_peft_model(backbone, config)
     except ValueError as error:
         raise ConfigError(f"lora_targets {targets} do not fit {name}: {error}") from error
-    model.peft_config[ADAPTER].base_model_name_or_path = name
+    model.peft_config[FAST].base_model_name_or_path = name
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             if ".lora_A." in parameter_name:
@@ -72,9 +72,10 @@ def add_lora(
 
 
 @torch.no_grad()
-def merge_lora(trained: Any, *, into: Any) -> set[nn.Module]:
+def merge_lora(trained: Any, *, into: Any, slow_share: float = 0.0) -> set[nn.Module]:
     """Overwrite the adapted weights of the plain backbone `into` by weight + B·A·scale of `trained`.
 
+    With a `slow_share`, B·A·scale is the mean of the fast and the slow adapter's, the slow one so heavy.
     Returns the modules whose weights were overwritten.
     """
     from peft.tuners.lora import LoraLayer
@@ -84,7 +85,10 @@ def merge_lora(trained: Any, *, into: Any) -> set[nn.Module]:
         if isinstance(module, LoraLayer):
             plain = into.get_submodule(name.removeprefix("base_model.model."))
             adapted: Any = module
-            plain.weight.copy_(adapted.get_base_layer().weight + adapted.get_delta_weight(ADAPTER))
+            delta = adapted.get_delta_weight(FAST)
+            if slow_share > 0:
+                delta = delta.lerp(adapted.get_delta_weight(SLOW), slow_share)
+            plain.weight.copy_(adapted.get_base_layer().weight + delta)
             overwritten.add(plain)
     return overwritten
 
@@ -122,11 +126,16 @@ class ServingForm(Protocol):
         ...
 
 
-def serving_form(backbone: Any, *, history: int) -> ServingForm:
-    """The fastest form of `backbone`: fused where its layers are BERT's, else its own modules."""
+def serving_form(backbone: Any, *, history: int, int8: bool = False) -> ServingForm:
+    """The fastest form of `backbone`: fused where its layers are BERT's, else its own modules.
+
+    Raises ConfigError for `int8` where there is no fused form.
+    """
     config = backbone.config
     if config.model_type in _LAID_OUT_LIKE_BERT and config.hidden_act == "gelu" and not config.is_decoder:
-        return FusedBert(backbone, history=history)
+        return FusedBert(backbone, history=history, product=Int8Dense if int8 else Dense)
+    if int8:
+        raise ConfigError(f"dtype int8 is for BERT-like encoders with GELU, not for {config.model_type}")
     return AsModules(backbone, history=history)
 
 
@@ -149,11 +158,11 @@ class AsModules:
 class _Layer:
     """One BERT layer: two of its products with what follows them."""
 
-    qkv: "Dense"  # H → 3H
-    mixed: "Dense"  # H → H
+    qkv: Product  # H → 3H
+    mixed: Product  # H → H
     mixed_norm: nn.LayerNorm
-    wide: "Dense"  # H → I, through GELU
-    narrow: "Dense"  # I → H
+    wide: Product  # H → I, through GELU
+    narrow: Product  # I → H
     narrow_norm: nn.LayerNorm
 
 
@@ -164,12 +173,12 @@ class FusedBert:
     takes a third of the time away. It holds copies of weights: call `renew` when the backbone's change.
     """
 
-    def __init__(self, backbone: Any, *, history: int) -> None:
+    def __init__(self, backbone: Any, *, history: int, product: Callable[..., Product] = Dense) -> None:
         config = backbone.config
         self._history = history
         self._heads = int(config.num_attention_heads)
         self._embeddings = backbone.embeddings
-        self._layers = [_fused(layer) for layer in backbone.encoder.layer]
+        self._layers = [_fused(layer, product) for layer in backbone.encoder.layer]
 
     def __call__(self, tokens: Tensor, valid: Tensor) -> Tensor:
         """As ServingForm."""
@@ -195,53 +204,14 @@ class FusedBert:
                 dense.renew(overwritten)
 
 
-class Dense:
-    """The outputs of some linear modules side by side, through GELU if asked, for inference.
-
-    On a CPU in bfloat16 the weight is packed once as oneDNN blocks it, which `linear` does in every call.
-    The two torch operators are the ones that torch.compile emits for a frozen model; the tests hold them to
-    equal `linear`.
-    """
-
-    def __init__(self, modules: Sequence[nn.Linear], *, then_gelu: bool = False) -> None:
-        weight = modules[0].weight
-        self._modules = modules
-        self._gelu = then_gelu
-        self._packed = (
-            weight.device.type == "cpu"
-            and weight.dtype == torch.bfloat16
-            and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-            and cpu_multiplies_bfloat16()
-        )
-        self.renew(modules)
-
-    @torch.no_grad()
-    def renew(self, overwritten: Collection[nn.Module]) -> None:
-        """Read the weights again if they are of `overwritten` modules."""
-        if not any(module in overwritten for module in self._modules):
-            return
-        weight = torch.cat([module.weight for module in self._modules])  # (O, I)
-        self._bias = torch.cat([module.bias for module in self._modules])  # (O,)
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight) if self._packed else weight
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(..., O) of (..., I)."""
-        if not self._packed:
-            product = linear(x, self._weight, self._bias)
-            return gelu(product) if self._gelu else product
-        after, how = ("gelu", "none") if self._gelu else ("none", "")
-        output: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, after, [], how)
-        return output
-
-
-def _fused(layer: Any) -> _Layer:
+def _fused(layer: Any, product: Callable[..., Product]) -> _Layer:
     attention, mixed, narrow = layer.attention.self, layer.attention.output, layer.output
     return _Layer(
-        qkv=Dense((attention.query, attention.key, attention.value)),
-        mixed=Dense((mixed.dense,)),
+        qkv=product((attention.query, attention.key, attention.value)),
+        mixed=product((mixed.dense,)),
         mixed_norm=mixed.LayerNorm,
-        wide=Dense((layer.intermediate.dense,), then_gelu=True),
-        narrow=Dense((narrow.dense,)),
+        wide=product((layer.intermediate.dense,), then_gelu=True),
+        narrow=product((narrow.dense,)),
         narrow_norm=narrow.LayerNorm,
     )
 

@@ -6,9 +6,8 @@ tokens. The heads start at zero, so that the deep part can only add what it has 
 """
 
 import copy
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,54 +19,15 @@ from torch import Tensor, nn
 from events.columns import Kind
 from models.backbone import add_lora, attend, load_backbone, merge_lora, save_lora, serving_form
 from models.batch import ItemTable, RankBatch
-from models.device import pick_device, pick_dtype
-from models.errors import ConfigError
-from models.pretrained import DEFAULT_MODEL
+from models.deep_config import DeepConfig
+from models.device import pick_device, pick_dtype, serving_dtype
 from models.state import Arrays, check_arrays
+from models.twin import SLOW, add_slow, anchored, follow
 
 TASKS = ("click", "cart", "purchase")
 _GAPS = 32  # log2 of seconds: 2**31 s is 68 years
 _CANDIDATE = len(Kind)  # one more kind
 _CHUNK = 64  # users in one pass
-
-
-@dataclass(frozen=True, slots=True)
-class DeepConfig:
-    """The deep part's shape and training."""
-
-    backbone: str = DEFAULT_MODEL
-    layers: int = 2
-    history: int = 16  # T: items of history read
-    candidates: int = 32  # best candidates by wide score that are re-scored
-    lora_rank: int = 8
-    lora_alpha: int = 16
-    lora_targets: tuple[str, ...] = ("query", "value")
-    id_buckets: int = 8192
-    id_dim: int = 24
-    text_rank: int = 32
-    lr: float = 2e-3
-    weight_decay: float = 1e-4
-    dtype: str = "auto"
-
-    def __post_init__(self) -> None:
-        sizes = (
-            "layers",
-            "history",
-            "candidates",
-            "lora_rank",
-            "lora_alpha",
-            "id_buckets",
-            "id_dim",
-            "text_rank",
-        )
-        for name in sizes:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"DeepConfig.{name} is {getattr(self, name)}; it must be at least 1")
-        if not self.lora_targets or not 0 < self.lr < 1 or self.weight_decay < 0:
-            raise ConfigError(
-                f"DeepConfig needs lora_targets (got {self.lora_targets}), 0 < lr < 1 (got {self.lr}) "
-                f"and weight_decay >= 0 (got {self.weight_decay})"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +107,13 @@ class DeepNetwork(nn.Module):
         `inputs`: the fields of DeepInputs in order; `through`: what `attend` computes of (tokens, valid).
         """
         *parts, valid = inputs
-        return self._read(through(self._tokens(*parts), valid), valid)
+        return self.read(self.tokens(*parts), valid, through=through)
 
-    def _tokens(
+    def read(self, tokens: Tensor, valid: Tensor, *, through: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """As `forward`, of the tokens (B, S, H)."""
+        return self._read(through(tokens, valid), valid)
+
+    def tokens(
         self, vectors: Tensor, buckets: Tensor, kinds: Tensor, gaps: Tensor, features: Tensor
     ) -> Tensor:
         """(B, S, H)."""
@@ -186,7 +150,8 @@ class DeepPart:
     ) -> None:
         self.config = config
         self._device = pick_device(device)
-        self._dtype = pick_dtype(config.dtype, device=self._device)
+        self._train_dtype = pick_dtype(config.train_dtype, device=self._device)
+        dtype, int8 = serving_dtype(config.dtype, device=self._device)
         plain = load_backbone(config.backbone, layers=config.layers)
         self._serving = DeepNetwork(plain, config=config, n_features=n_features, dim=dim, seed=seed)
         learning = copy.deepcopy(self._serving)
@@ -198,10 +163,12 @@ class DeepPart:
             targets=config.lora_targets,
             generator=torch.Generator().manual_seed(seed),
         )
+        if config.twin:
+            add_slow(learning.backbone)
         self._learning = learning.to(self._device)
-        self._serving = self._serving.to(device=self._device, dtype=self._dtype).requires_grad_(False)
+        self._serving = self._serving.to(device=self._device, dtype=dtype).requires_grad_(False)
         self._stale = True
-        self._served = serving_form(self._serving.backbone, history=config.history)
+        self._served = serving_form(self._serving.backbone, history=config.history, int8=int8)
 
     @property
     def backbone(self) -> Any:
@@ -209,20 +176,46 @@ class DeepPart:
         return self._learning.backbone
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """What learns, in a stable order."""
-        return (parameter for _, parameter in self._named())
+        """What learns by gradients, in a stable order."""
+        return (parameter for _, parameter in self._named() if parameter.requires_grad)
 
     def _named(self) -> Iterator[tuple[str, nn.Parameter]]:
-        return ((name, p) for name, p in self._learning.named_parameters() if p.requires_grad)
+        """What learns by gradients or follows what does."""
+        slow = f".{SLOW}."
+        return ((n, p) for n, p in self._learning.named_parameters() if p.requires_grad or slow in n)
 
     def forward(self, inputs: DeepInputs) -> Tensor:
         """(B, K, 4) listwise score and task logits with autograd; after a step call `changed`."""
+        return self.read(self.tokens(inputs), inputs)
+
+    def tokens(self, inputs: DeepInputs) -> Tensor:
+        """(B, S, H) soft tokens with autograd."""
+        with self._autocast():
+            *parts, _valid = self._tensors(inputs)
+            return self._learning.tokens(*parts)
+
+    def read(self, tokens: Tensor, inputs: DeepInputs) -> Tensor:
+        """As `forward`, of the tokens (B, S, H) of `inputs`, or of others near them."""
         self._learning.eval()
-        with torch.autocast(
-            device_type=self._device.type, dtype=torch.bfloat16, enabled=self._dtype == torch.bfloat16
-        ):
-            output: Tensor = self._learning(self._tensors(inputs), through=self._attend)
-        return output
+        valid = torch.from_numpy(inputs.valid).to(self._device)
+        with self._autocast():
+            return self._learning.read(tokens, valid, through=self._attend)
+
+    def anchored(self) -> Tensor:
+        """() what the twin adapter adds to the loss; 0 without one."""
+        if not self.config.twin:
+            return torch.zeros(())
+        return anchored(self._learning.backbone, weight=self.config.anchor)
+
+    def stepped(self) -> None:
+        """Say that the optimiser took a step: the twin adapter follows, and the scoring copy is old."""
+        if self.config.twin:
+            follow(self._learning.backbone, decay=self.config.slow_decay)
+        self.changed()
+
+    def _autocast(self) -> torch.autocast:
+        narrow = self._train_dtype == torch.bfloat16
+        return torch.autocast(device_type=self._device.type, dtype=torch.bfloat16, enabled=narrow)
 
     def changed(self) -> None:
         """Say that the learning network's weights are new; the scoring copy follows before its next use."""
@@ -236,7 +229,9 @@ class DeepPart:
         for name, parameter in self._named():
             if not name.startswith("backbone."):
                 self._serving.get_parameter(name).copy_(parameter)
-        self._served.renew(merge_lora(self._learning.backbone, into=self._serving.backbone))
+        slow_share = self.config.slow_share if self.config.twin else 0.0
+        merged = merge_lora(self._learning.backbone, into=self._serving.backbone, slow_share=slow_share)
+        self._served.renew(merged)
         self._stale = False
 
     @torch.inference_mode()
@@ -275,13 +270,6 @@ class DeepPart:
     def save_lora(self, path: Path) -> None:
         """Write the LoRA adapter into the folder `path` in peft's format."""
         save_lora(self._learning.backbone, path)
-
-    def shape(self) -> str:
-        """What must agree for arrays of one deep part to mean the same in another, as JSON."""
-        shaping = asdict(self.config)
-        for free in ("candidates", "lr", "weight_decay", "dtype"):
-            del shaping[free]
-        return json.dumps(shaping, sort_keys=True)
 
 
 def _normal(generator: torch.Generator, *shape: int) -> Tensor:

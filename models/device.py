@@ -8,6 +8,7 @@ from models.errors import ConfigError, DeviceError
 
 Device = Literal["auto", "cpu", "cuda"]
 Dtype = Literal["auto", "float32", "bfloat16"]
+ServingDtype = Literal["auto", "float32", "bfloat16", "int8"]
 
 
 def pick_device(device: str) -> torch.device:
@@ -40,6 +41,19 @@ def pick_dtype(dtype: str, *, device: torch.device) -> torch.dtype:
         return torch.bfloat16
     fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else cpu_multiplies_bfloat16()
     return torch.bfloat16 if fast else torch.float32
+
+
+def serving_dtype(dtype: str, *, device: torch.device) -> tuple[torch.dtype, bool]:
+    """The dtype of activations, and whether linear layers multiply in int8: `int8` is that, else as `auto`.
+
+    Raises ConfigError for an unknown name, and for int8 elsewhere than on a CPU.
+    """
+    if dtype not in get_args(ServingDtype):
+        raise ConfigError(f"dtype is {dtype!r}; it must be one of {', '.join(get_args(ServingDtype))}")
+    int8 = dtype == "int8"
+    if int8 and device.type != "cpu":
+        raise ConfigError(f"dtype int8 is for the CPU; the device is {device}, use bfloat16 there")
+    return pick_dtype("auto" if int8 else dtype, device=device), int8
 
 
 def cpu_multiplies_bfloat16() -> bool:

@@ -1,6 +1,6 @@
 """The online learner: every batch is first scored, then learnt from, once and with a little of the past."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -8,16 +8,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.batch import ItemTable, RankBatch
-from models.deep import TASKS
+from models.class_balance import ClassBalance
+from models.deep_learner import DeepBatch, DeepLearner
 from models.device import set_threads
 from models.drift import Drift, DriftConfig
 from models.errors import ConfigError
 from models.features_scaler import inputs_from_z
-from models.losses import listwise_softmax, mean_bce
 from models.optimiser import GuardedAdamW, Stepped
 from models.prequential import Prequential, PrequentialConfig
 from models.ranker import Ranker, RankerConfig, Scores, WideView
 from models.replay import Replay, ReplayConfig, ReplayUnits
+from models.slate_loss import LossConfig, SlateLoss
 from models.state import (
     Arrays,
     check_arrays,
@@ -47,6 +48,7 @@ class LearnerConfig:
     deep_every: int = 4  # the deep part takes a step on every so many batches
     deep_units: int = 8  # on at most so many units
     task_weight: float = 0.2  # of the click, cart and purchase losses
+    loss: LossConfig = field(default_factory=LossConfig)
     prequential: PrequentialConfig = field(default_factory=PrequentialConfig)
     drift: DriftConfig | None = field(default_factory=DriftConfig)  # None: nothing is done about drift
     seed: int = 1
@@ -97,6 +99,9 @@ class Learner:
         self.prequential = Prequential(self.config.prequential)
         self.drift = Drift(self.config.drift) if self.config.drift else None
         self.replay = Replay(self.config.replay, n_features=n_features, seed=self.config.seed)
+        self._loss = SlateLoss(self.config.loss)
+        balance = self.config.loss.class_balance
+        self._balance = ClassBalance(balance) if balance else None
         self.batches = 0
         self.units = 0
         self.skipped_steps = 0  # by the gradient guard
@@ -107,15 +112,16 @@ class Learner:
             weight_decay=ranker_config.weight_decay,
             clip_norm=self.config.clip_norm,
         )
-        deep, deep_config = self.ranker.deep, ranker_config.deep
-        self._deep_optimiser = (
-            GuardedAdamW(
-                deep.parameters(),
-                lr=deep_config.lr,
-                weight_decay=deep_config.weight_decay,
+        deep = self.ranker.deep
+        self._deep = (
+            DeepLearner(
+                self.ranker,
+                deep,
+                loss=self._loss,
+                task_weight=self.config.task_weight,
                 clip_norm=self.config.clip_norm,
             )
-            if deep and deep_config
+            if deep
             else None
         )
 
@@ -168,6 +174,11 @@ class Learner:
         if not len(users):
             return StepReport(len(batch), 0, skipped=NO_POSITIVES)
         view, worth = self.ranker.view(batch), targets.take(users)
+        if self._balance:
+            hashes = table.hashes[batch.candidates[users]]
+            worth = replace(worth, gains=self._balance.weigh(worth.gains, hashes=hashes))
+        due = self._deep is not None and self.batches % self.config.deep_every == 0
+        served = self.ranker.wide_scores(view)[users] if due else None  # before it learns from these units
         first, scores = self._wide_step(view, users=users, targets=worth, replayed=None)
         if first.skipped:
             return StepReport(len(batch), 0, first.loss, first.grad_norm, first.skipped)
@@ -177,8 +188,13 @@ class Learner:
             self._wide_step(view, users=users, targets=worth, replayed=drawn)
         self.ranker.wide.average(self.config.average**self._haste)
         self.replay.add(view, users=users, scores=scores, gains=worth.gains, logq=worth.logq)
-        due = self.batches % self.config.deep_every == 0
-        deep = self._deep_step(batch, table, view=view, users=users, targets=worth) if due else None
+        deep = None
+        if self._deep is not None and served is not None:
+            shown = DeepBatch(batch, table, view, users, served, worth)
+            deep = self._deep.step(
+                shown, units=self.config.deep_units, generator=self._generator, haste=self._haste
+            )
+            self.skipped_steps += deep is not None and deep.skipped is not None
         return StepReport(
             units=len(batch),
             trained_units=len(users),
@@ -220,55 +236,16 @@ class Learner:
             parts.append(past[replayed.valid])
         flat = self.ranker.wide.forward(torch.from_numpy(np.concatenate(parts)))
         scores = _as_slates(flat[: len(fresh)], valid)  # (n, C)
-        total = _listwise(scores, targets=targets, valid=valid).sum()
+        total = self._loss(scores, targets=targets, valid=valid).sum()
         n = len(users)
         if replayed is not None:
             again = _as_slates(flat[len(fresh) :], replayed.valid)  # (n', K)
             past_targets = Targets(replayed.gains, replayed.logq)
-            total = total + _listwise(again, targets=past_targets, valid=replayed.valid).sum()
+            total = total + self._loss(again, targets=past_targets, valid=replayed.valid).sum()
             n += len(replayed.gains)
         stepped = self._wide_optimiser.step(total / max(n, self.config.min_units), haste=self._haste)
         self.skipped_steps += stepped.skipped is not None
         return stepped, scores.detach().numpy()
-
-    def _deep_step(
-        self,
-        batch: RankBatch,
-        table: ItemTable,
-        *,
-        view: WideView,
-        users: NDArray[np.int64],
-        targets: Targets,
-    ) -> Stepped | None:
-        """One step of the deep part on what the wide part leaves over, on the slates that serving gives it.
-
-        Only the best candidates by wide score are read, as in serving: forcing a positive in from further
-        down would teach that a low wide score is a good sign.
-        """
-        deep, optimiser = self.ranker.deep, self._deep_optimiser
-        if deep is None or optimiser is None:
-            return None
-        wide = self.ranker.wide_scores(view)[users]  # (n, C)
-        chosen = self.ranker.chosen(wide)  # (n, K)
-        teaches = np.flatnonzero((targets.columns(chosen).gains > 0).any(1))
-        if not len(teaches):
-            return None
-        taught = self._generator.permutation(teaches)[: self.config.deep_units]
-        users, chosen, targets = users[taught], chosen[taught], targets.take(taught).columns(chosen[taught])
-        valid = view.valid[users[:, None], chosen]  # (n, K)
-        inputs = self.ranker.deep_inputs(batch, table, view=view, users=users, chosen=chosen)
-        output = deep.forward(inputs).cpu()  # (n, K, 4)
-        given = np.where(valid, np.take_along_axis(wide[taught], chosen, axis=1), np.float32(0.0))
-        loss = _listwise(torch.from_numpy(given) + output[:, :, 0], targets=targets, valid=valid).mean()
-        if targets.labels is not None:
-            for task in range(len(TASKS)):
-                happened = torch.from_numpy(targets.labels[:, :, task])
-                each = mean_bce(output[:, :, 1 + task], targets=happened, valid=torch.from_numpy(valid))
-                loss = loss + self.config.task_weight * each.mean()
-        stepped = optimiser.step(loss, haste=self._haste)
-        self.skipped_steps += stepped.skipped is not None
-        deep.changed()
-        return stepped
 
     def snapshot(self) -> Arrays:
         """The whole state, copied."""
@@ -276,12 +253,11 @@ class Learner:
         return {
             **with_prefix("ranker", self.ranker.snapshot()),
             **with_prefix("wide_optimiser", self._wide_optimiser.snapshot()),
-            **(
-                with_prefix("deep_optimiser", self._deep_optimiser.snapshot()) if self._deep_optimiser else {}
-            ),
+            **(with_prefix("deep_optimiser", self._deep.snapshot()) if self._deep else {}),
             **with_prefix("replay", self.replay.snapshot()),
             **with_prefix("prequential", self.prequential.snapshot()),
             **(with_prefix("drift", self.drift.snapshot()) if self.drift else {}),
+            **(with_prefix("balance", self._balance.snapshot()) if self._balance else {}),
             "generator": generator_to_array(self._generator),
             "counters": counters,
         }
@@ -293,8 +269,10 @@ class Learner:
         self.replay.restore(under_prefix("replay", arrays))
         self.ranker.restore(under_prefix("ranker", arrays))
         self._wide_optimiser.restore(under_prefix("wide_optimiser", arrays))
-        if self._deep_optimiser:
-            self._deep_optimiser.restore(under_prefix("deep_optimiser", arrays))
+        if self._deep:
+            self._deep.restore(under_prefix("deep_optimiser", arrays))
+        if self._balance:
+            self._balance.restore(under_prefix("balance", arrays))
         self.prequential.restore(under_prefix("prequential", arrays))
         if self.drift:
             self.drift.restore(under_prefix("drift", arrays))
@@ -306,11 +284,3 @@ def _as_slates(flat: Tensor, valid: NDArray[np.bool_]) -> Tensor:
     """(n, C) scores from the (R,) of the valid candidates; 0 at padding, which the losses mask."""
     slates = torch.zeros(valid.shape, dtype=flat.dtype)
     return slates.masked_scatter(torch.from_numpy(valid), flat)
-
-
-def _listwise(scores: Tensor, *, targets: Targets, valid: NDArray[np.bool_]) -> Tensor:
-    """(n,) listwise loss of (n, C) scores."""
-    logq = None if targets.logq is None else torch.from_numpy(targets.logq)
-    return listwise_softmax(
-        scores, targets=torch.from_numpy(targets.gains), valid=torch.from_numpy(valid), logq=logq
-    )

@@ -28,13 +28,22 @@ def listwise_softmax(scores: Tensor, *, targets: Tensor, valid: Tensor, logq: Te
     Cao et al. (2007), Learning to Rank: from pairwise to listwise approach; the log-Q correction is of
     Bengio and Senécal (2008): subtracting it makes the sampled softmax estimate the full one.
     """
-    logits = scores if logq is None else scores - logq
-    logits = torch.where(valid, logits, _PADDING)
-    gains = torch.where(valid, targets, 0.0)
-    total = gains.sum(1)  # (B,)
-    log_p = logits - torch.logsumexp(logits, dim=1, keepdim=True)  # (B, C)
-    cross_entropy = -(gains * log_p).sum(1) / total.clamp_min(1e-12)
-    return torch.where(total > 0, cross_entropy, 0.0)
+    log_p, shares = _log_p_and_shares(scores, targets=targets, valid=valid, logq=logq)
+    return -(shares * log_p).sum(1)
+
+
+def focal_listwise(gamma: float) -> Loss:
+    """`listwise_softmax` with each positive's log-probability weighted by (1 - p)^gamma.
+
+    What is already ranked first for certain teaches less, what is missed teaches as before. With gamma 0 it is
+    `listwise_softmax`. Lin et al. (2017), Focal loss for dense object detection.
+    """
+
+    def loss(scores: Tensor, *, targets: Tensor, valid: Tensor, logq: Tensor | None = None) -> Tensor:
+        log_p, shares = _log_p_and_shares(scores, targets=targets, valid=valid, logq=logq)
+        return -(shares * (-torch.expm1(log_p)).clamp_min(1e-6) ** gamma * log_p).sum(1)
+
+    return loss
 
 
 def mean_bce(scores: Tensor, *, targets: Tensor, valid: Tensor, logq: Tensor | None = None) -> Tensor:
@@ -45,3 +54,14 @@ def mean_bce(scores: Tensor, *, targets: Tensor, valid: Tensor, logq: Tensor | N
     each = binary_cross_entropy_with_logits(scores, (targets > 0).to(scores.dtype), reduction="none")
     weights = valid.to(scores.dtype) if logq is None else torch.where(valid, torch.exp(-logq), 0.0)
     return (each * weights).sum(1) / weights.sum(1).clamp_min(1e-12)
+
+
+def _log_p_and_shares(
+    scores: Tensor, *, targets: Tensor, valid: Tensor, logq: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """(B, C) log-softmax of the scores, and each gain's share of its unit's; no shares without a positive."""
+    logits = scores if logq is None else scores - logq
+    logits = torch.where(valid, logits, _PADDING)
+    gains = torch.where(valid, targets, 0.0)
+    log_p = logits - torch.logsumexp(logits, dim=1, keepdim=True)
+    return log_p, gains / gains.sum(1, keepdim=True).clamp_min(1e-12)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import ItemTable, RankBatch
-from models.deep import DeepConfig, DeepInputs, DeepPart, deep_inputs
+from models.deep import DeepInputs, DeepPart, deep_inputs
+from models.deep_config import DeepConfig
 from models.device import set_threads
 from models.errors import ConfigError, InputError
 from models.full_tuning import FullDeepPart
@@ -197,6 +198,6 @@ class Ranker:
             "schema": self._schema,
             "wide_hidden": self.config.wide_hidden,
             "seed": self.config.seed if self.deep else None,
-            "deep": self.deep.shape() if self.deep else None,
+            "deep": self.config.deep.shape() if self.config.deep else None,
         }
         return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]

@@ -7,12 +7,13 @@ from index.items import ItemIndex
 from index.sources.assembly import SourcesConfig, choices
 from index.sources.source_set import SourceSet
 from models.bandit import BanditConfig, scaled_arms
-from models.deep import DeepConfig
+from models.deep_config import DeepConfig
 from models.drift import DriftConfig
 from models.encoder import vector_size
 from models.learner import LearnerConfig
 from models.ranker import RankerConfig
 from models.slate import SlateConfig
+from models.slate_loss import LossConfig
 from serving.learning import LearningConfig
 from serving.overload import OverloadConfig
 from serving.recommender import RecommendConfig, StageTimer
@@ -38,7 +39,21 @@ def source_set(settings: Settings, *, index: ItemIndex) -> SourceSet:
 
 def ranker_config(settings: Settings) -> RankerConfig:
     learner = settings.learner
-    deep = DeepConfig(backbone=learner.encoder, candidates=settings.serving.deep_candidates)
+    chosen = settings.deep
+    deep = DeepConfig(
+        backbone=learner.encoder,
+        layers=chosen.layers,
+        candidates=settings.serving.deep_candidates,
+        lr=chosen.lr,
+        dtype=chosen.dtype,
+        train_dtype=chosen.train_dtype,
+        fgm_epsilon=chosen.fgm_epsilon,
+        augment=chosen.augment,
+        twin=chosen.twin,
+        slow_decay=chosen.twin_decay,
+        slow_share=chosen.twin_share,
+        anchor=chosen.twin_anchor,
+    )
     return RankerConfig(
         wide_hidden=learner.wide_hidden,
         wide_lr=learner.wide_lr,
@@ -56,8 +71,12 @@ def feature_schema(sources: SourceSet) -> str:
 
 
 def learner_config(settings: Settings) -> LearnerConfig:
-    learner = settings.learner
+    learner, deep = settings.learner, settings.deep
     return LearnerConfig(
+        loss=LossConfig(focal_gamma=learner.focal_gamma, class_balance=learner.class_balance),
+        deep_every=deep.every,
+        deep_units=deep.units,
+        task_weight=deep.task_weight,
         replay_ratio=learner.replay_ratio,
         replay_steps=learner.replay_steps,
         average=learner.average,

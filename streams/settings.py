@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from streams.deep_settings import DeepSettings
 from streams.errors import SettingsError
 from streams.kafka_settings import KafkaSettings
 from streams.settings_groups import (
@@ -31,6 +32,7 @@ from streams.settings_groups import (
 from streams.settings_problems import masked_url, unknown_key, validation_problems
 
 __all__ = [
+    "DeepSettings",
     "KafkaSettings",
     "LearnerSettings",
     "ObservabilitySettings",
@@ -57,6 +59,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     serving: ServingSettings = ServingSettings()
     learner: LearnerSettings = LearnerSettings()
+    deep: DeepSettings = DeepSettings()
     sources: SourcesSettings = SourcesSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
 

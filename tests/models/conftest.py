@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.deep import DeepConfig
+from models.deep_config import DeepConfig
 from models.ranker import RankerConfig
 
 

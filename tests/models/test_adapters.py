@@ -8,7 +8,7 @@ import torch
 
 from models.adapters import RECORD_LIMIT, apply, load_adapter, pack, record_version, save_adapter
 from models.backbone import attend, load_backbone
-from models.deep import DeepConfig
+from models.deep_config import DeepConfig
 from models.errors import AdapterError
 from models.learner import Learner, LearnerConfig
 from models.pretrained import load_encoder

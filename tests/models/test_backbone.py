@@ -4,12 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import gelu, linear
+from torch import Tensor
 
 from models.backbone import (
     AsModules,
-    Dense,
     FusedBert,
     add_lora,
     attend,
@@ -112,33 +110,3 @@ def test_backbone_without_a_fused_form_serves_through_its_modules(tmp_path: Path
     with torch.inference_mode():
         expected = attend(backbone, tokens, valid=valid, history=HISTORY)
         assert torch.equal(served(tokens, valid), expected)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("rows", [1, 48, 200])
-def test_dense_equals_linear_of_each_module(rows: int, dtype: torch.dtype) -> None:
-    generator = torch.Generator().manual_seed(rows)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(5)
-        modules = [nn.Linear(64, 48).to(dtype).requires_grad_(False) for _ in range(3)]
-    x = torch.randn(2, rows, 64, generator=generator).to(dtype)
-    with torch.inference_mode():
-        apart = torch.cat([linear(x, module.weight, module.bias) for module in modules], dim=2)
-        near = 1e-5 if dtype == torch.float32 else 2e-2
-        torch.testing.assert_close(Dense(modules)(x), apart, rtol=near, atol=near)
-        torch.testing.assert_close(Dense(modules, then_gelu=True)(x), gelu(apart), rtol=near, atol=near)
-
-
-def test_dense_keeps_its_weights_when_others_are_overwritten() -> None:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(6)
-        module, other = (nn.Linear(8, 8).to(torch.bfloat16).requires_grad_(False) for _ in range(2))
-    x = torch.ones(1, 8, dtype=torch.bfloat16)
-    dense = Dense([module])
-    before = dense(x)
-    module.weight.copy_(module.weight + 1.0)
-    dense.renew([other])
-    assert torch.equal(dense(x), before)
-    dense.renew([module])
-    torch.testing.assert_close(dense(x), linear(x, module.weight, module.bias), rtol=2e-2, atol=2e-2)
-    assert not torch.equal(dense(x), before)

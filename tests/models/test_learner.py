@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 
-from models.deep import DeepConfig
+from models.deep_config import DeepConfig
 from models.drift import DriftConfig
 from models.errors import ConfigError, InputError
 from models.gate import GateConfig

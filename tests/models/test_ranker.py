@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.batch import RankBatch
-from models.deep import DeepConfig
+from models.deep_config import DeepConfig
 from models.errors import ConfigError, InputError, ModelLoadError
 from models.ranker import Ranker, RankerConfig
 from tests.models.planted import DIM, clustered_table, slates

@@ -12,7 +12,7 @@ from index.sources.assembly import SourcesConfig
 from index.sources.base import Limits
 from index.sources.source_set import SourceSet
 from models.bandit import BanditConfig, DiversityBandit
-from models.deep import DeepConfig
+from models.deep_config import DeepConfig
 from models.learner import Learner, LearnerConfig, StepReport
 from models.prequential import PrequentialConfig
 from models.ranker import RankerConfig

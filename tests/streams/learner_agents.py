@@ -15,7 +15,7 @@ from events.recommendation import Policy, Recommendation, RecommendedItem, encod
 from events.topics import USER_TOPICS, Topic
 from events.types import Item, Purchase, ViewItem
 from models.bandit import BanditConfig, DiversityBandit
-from models.deep import DeepConfig
+from models.deep_config import DeepConfig
 from models.slate_outcomes import SlateOutcomes
 from models.slate_records import OutcomesConfig
 from models.state import Arrays

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from events.topics import USER_TOPICS
-from models.deep import DeepConfig
+from models.deep_config import DeepConfig
 from models.snapshots import snapshots
 from streams.learning import ADAPTER_KEY, SERVING_HEADER
 from streams.log_reader import LogRecord
