@@ -7,6 +7,7 @@ import typer
 
 from cli import bench_commands, dead_letters, load_commands, operations, tune
 from cli.context import Context, fail_clearly
+from cli.pretrain import pretrain
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,6 +26,7 @@ app.command("worker")(operations.worker)
 app.command("replay")(load_commands.replay)
 app.command("simulate")(load_commands.simulate)
 app.command("tune")(tune.tune)
+app.command("pretrain")(pretrain)
 app.command("schema")(operations.schema)
 app.command("doctor")(operations.doctor)
 app.command("warm-up")(operations.warm_up)

@@ -66,11 +66,16 @@ class TextEncoder:
         ).to(self._device)
         with torch.inference_mode():
             hidden = self._model(**tokens).last_hidden_state.float()  # (n, L, D)
-            mask = tokens["attention_mask"].unsqueeze(-1).float()  # (n, L, 1)
-            mean = (hidden * mask).sum(1) / mask.sum(1)  # (n, D)
+            mean = mean_pooled(hidden, tokens["attention_mask"])  # (n, D)
             unit = torch.nn.functional.normalize(mean, dim=1)
         result: NDArray[np.float32] = unit.cpu().numpy()
         return result
+
+
+def mean_pooled(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """(n, D) mean of the hidden states (n, L, D) where `mask` (n, L) is 1."""
+    weights = mask.unsqueeze(-1).float()  # (n, L, 1)
+    return (hidden * weights).sum(1) / weights.sum(1)
 
 
 def vector_size(name_or_path: str) -> int:
