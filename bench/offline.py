@@ -76,13 +76,14 @@ class Offline:
         timer: StageTimer | None = None,
         recommender: type[Recommender] = Recommender,
         learning: type[Learning] = Learning,
+        learner: type[Learner] = Learner,
         bandit: BanditConfig | None = None,
         ranker: RankerConfig | None = None,
     ) -> None:
         self.settings = settings
         index = item_index(settings)
         self.sources = source_set(settings, index=index)
-        self.learner = Learner(
+        self.learner = learner(
             ranker or ranker_config(settings),
             learner_config(settings),
             n_features=len(self.sources.feature_names),

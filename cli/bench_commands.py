@@ -9,6 +9,7 @@ from bench.machine import Machine
 from bench.telling import tell_on_stderr
 from cli.bench_diversity import diversity
 from cli.bench_drift import drift
+from cli.bench_options import options
 from cli.bench_prequential import prequential
 from cli.context import context_of
 
@@ -18,6 +19,7 @@ app = typer.Typer(
 app.command("prequential")(prequential)
 app.command("drift")(drift)
 app.command("diversity")(diversity)
+app.command("options")(options)
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the figures here, as JSON.")]
 BrokerOption = Annotated[
