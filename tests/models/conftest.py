@@ -41,6 +41,7 @@ def deep_config(tiny_backbone: str) -> DeepConfig:
         text_rank=8,
         lr=5e-3,
         dtype="float32",
+        train_dtype="float32",
     )
 
 
