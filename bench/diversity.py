@@ -226,11 +226,14 @@ class _Judge:
 
 
 def _against(point: dict[str, Any], *, pure: dict[str, Any]) -> dict[str, float]:
-    """The relative loss of recall (above 0 is worse), and how many times pure ranking's exposure and entropy."""
-    ratios = {"recall_loss": 1.0 - point["recall@20"] / pure["recall@20"]}
-    ratios["recall_all_loss"] = 1.0 - point["recall_all@20"] / pure["recall_all@20"]
-    ratios["tail_times"] = point["tail_exposure"] / pure["tail_exposure"]
-    for name in ("category_entropy_bits", "topic_entropy_bits"):
-        if name in point:
-            ratios["entropy_times"] = point[name] / pure[name]
-    return ratios
+    """The relative loss of recall (above 0 is worse), and how many times pure ranking's exposure and entropy;
+    what would be a share of nothing is left out."""
+    found: dict[str, float] = {}
+    for name, of in (("recall_loss", "recall@20"), ("recall_all_loss", "recall_all@20")):
+        if pure[of] > 0:
+            found[name] = 1.0 - point[of] / pure[of]
+    entropies = [name for name in ("category_entropy_bits", "topic_entropy_bits") if name in point]
+    for name, of in (("tail_times", "tail_exposure"), *(("entropy_times", name) for name in entropies)):
+        if pure[of] > 0:
+            found[name] = point[of] / pure[of]
+    return found

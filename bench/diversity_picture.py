@@ -23,7 +23,7 @@ def draw_diversity(streams: Mapping[str, Mapping[str, Any]]) -> bytes:
         raise NoPlots("curves need matplotlib: pip install 'headwater[bench]'") from error
     figure = Figure(figsize=(14, 4.2 * len(streams)), dpi=100, layout="constrained")
     for row, (name, report) in enumerate(streams.items()):
-        points = report["points"].values()
+        points = [point for point in report["points"].values() if "recall_loss" in point]
         curves = dict.fromkeys(point["curve"] for point in points if point["curve"] != "pure")
         for column, (key, label, goal) in enumerate(_PANELS):
             axes = figure.add_subplot(len(streams), len(_PANELS), row * len(_PANELS) + column + 1)

@@ -94,10 +94,11 @@ def _table(found: dict[str, Any]) -> str:
         f"{'strength':16} {'recall@20':>9} {'loss':>7} {'tail':>6} {'times':>6} {'entropy':>8} {'young':>7}"
     )
     lines = [header]
+    nan = float("nan")  # of what there is nothing to compare with
     for name, point in found["points"].items():
         lines.append(
-            f"{name:16} {point['recall@20']:9.4f} {100 * point['recall_loss']:6.2f}% "
-            f"{point['tail_exposure']:6.3f} {point['tail_times']:5.2f}x "
-            f"{point.get('entropy_times', float('nan')):7.3f}x {point.get('young', float('nan')):7.4f}"
+            f"{name:16} {point['recall@20']:9.4f} {100 * point.get('recall_loss', nan):6.2f}% "
+            f"{point['tail_exposure']:6.3f} {point.get('tail_times', nan):5.2f}x "
+            f"{point.get('entropy_times', nan):7.3f}x {point.get('young', nan):7.4f}"
         )
     return "\n".join(lines)

@@ -118,7 +118,7 @@ def test_untrained_candidates_keep_the_order_in_which_sources_agree() -> None:
     for row in range(len(states)):
         places = {item: at for at, item in enumerate(candidates[row].tolist()) if item}
         for item, score in zip(slates.items[row].tolist(), slates.scores[row].tolist(), strict=True):
-            assert score == -places[item]
+            assert score == -np.log1p(np.float32(places[item]))
 
 
 def test_stages_are_timed() -> None:
