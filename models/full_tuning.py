@@ -55,7 +55,3 @@ class FullDeepPart(DeepPart):
             for leaf in module.parametrizations:
                 plain.get_parameter(leaf).copy_(getattr(module, leaf))
         self._served.renew(set(serving.modules()))
-
-    def shape(self) -> str:
-        """As DeepPart.shape: other arrays than with LoRA."""
-        return f"full {super().shape()}"

@@ -199,5 +199,6 @@ class Ranker:
             "wide_hidden": self.config.wide_hidden,
             "seed": self.config.seed if self.deep else None,
             "deep": self.config.deep.shape() if self.config.deep else None,
+            **({"full": True} if self.config.full else {}),
         }
         return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
