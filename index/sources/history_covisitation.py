@@ -21,7 +21,7 @@ class HistoryCovisitationConfig:
     kinds: KindWeights = field(default_factory=KindWeights)  # a pair weighs the geometric mean of its two
     recall: Recall = field(
         default_factory=lambda: Recall(
-            lookback=Lookback(items=64, session_decay=6.0, history_decay=10.0, history_weight=0.3)
+            lookback=Lookback(items=32, session_decay=6.0, history_decay=10.0, history_weight=0.3)
         )
     )
 

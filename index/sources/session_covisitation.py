@@ -19,7 +19,7 @@ class SessionCovisitationConfig:
     partners: int = 20  # distinct items before an item in its session, not counting its basket, to pair with
     place_decay: float = 2.0  # places: a pair d apart weighs exp(-(d - 1) / place_decay), in a basket 1
     kinds: KindWeights = field(default_factory=KindWeights)  # a pair weighs the geometric mean of its two
-    recall: Recall = field(default_factory=lambda: Recall(lookback=Lookback(items=64)))
+    recall: Recall = field(default_factory=lambda: Recall(lookback=Lookback(items=32)))
 
     def __post_init__(self) -> None:
         if self.partners < 1 or not self.place_decay > 0:
