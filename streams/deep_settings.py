@@ -1,11 +1,11 @@
 """The settings of the transformer part: how much of it there is, in which precision, and how it learns."""
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
 from models.deep_config import Augmentation
-from streams.settings_groups import Group
+from streams.settings_groups import BY_COMMAS, Group
 
 
 class DeepSettings(Group):
@@ -29,7 +29,7 @@ class DeepSettings(Group):
         ge=0,
         description="adversarial training: length of the step on a shopper's tokens; 0: none",
     )
-    augment: tuple[Augmentation, ...] = Field(
+    augment: Annotated[tuple[Augmentation, ...], BY_COMMAS] = Field(
         default=(), description="of histories in training, of crop, mask, reorder"
     )
     twin: bool = Field(
@@ -40,12 +40,6 @@ class DeepSettings(Group):
     twin_anchor: float = Field(
         default=1e-2, ge=0, description="weight of the squared distance between the twins in the loss"
     )
-
-    @field_validator("augment", mode="before")
-    @classmethod
-    def _split(cls, names: object) -> object:
-        """The environment has them with commas between."""
-        return tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
 
     @field_validator("augment")
     @classmethod

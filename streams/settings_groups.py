@@ -1,9 +1,17 @@
 """The groups of settings apart from Kafka's: Redis, serving, learner, sources, observability."""
 
 from dataclasses import fields
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from index.sources.assembly import IN_USE, NAMES, choices
 from index.sources.base import Limits
@@ -13,6 +21,13 @@ if TYPE_CHECKING:
     from serving.redis_options import RedisOptions
 
 DAY_S = 24 * 3600
+
+
+def _split(values: object) -> object:
+    return tuple(value.strip() for value in values.split(",")) if isinstance(values, str) else values
+
+
+BY_COMMAS = BeforeValidator(_split)  # of a tuple that the environment has with commas between
 
 
 class Group(BaseModel):
@@ -142,7 +157,7 @@ class LearnerSettings(Group):
     snapshot_dir: str = Field(default="snapshots", min_length=1, description="folder of the snapshots")
     snapshots_kept: int = Field(default=3, ge=1, le=100, description="older ones are deleted")
     wide_lr: float = Field(default=4e-3, gt=0, lt=1, description="step size of the wide part")
-    wide_hidden: tuple[int, ...] = Field(
+    wide_hidden: Annotated[tuple[int, ...], BY_COMMAS] = Field(
         default=(96, 64), min_length=1, description="sizes of the wide part's hidden layers"
     )
     weight_decay: float = Field(default=1e-4, ge=0, lt=1, description="of the wide part")
@@ -177,12 +192,6 @@ class LearnerSettings(Group):
     )
     seed: int = Field(default=7, ge=0, description="of all of the learner's chance")
 
-    @field_validator("wide_hidden", mode="before")
-    @classmethod
-    def _split(cls, sizes: object) -> object:
-        """The environment has them with commas between."""
-        return tuple(size.strip() for size in sizes.split(",")) if isinstance(sizes, str) else sizes
-
     @field_validator("wide_hidden")
     @classmethod
     def _positive(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -194,7 +203,9 @@ class LearnerSettings(Group):
 class SourcesSettings(Group):
     """Where candidates come from, and what each recommender remembers: arrays that are allocated once."""
 
-    use: tuple[str, ...] = Field(default=IN_USE, description=f"candidate sources, of {', '.join(NAMES)}")
+    use: Annotated[tuple[str, ...], BY_COMMAS] = Field(
+        default=IN_USE, description=f"candidate sources, of {', '.join(NAMES)}"
+    )
     items: int = Field(default=32_768, ge=2, description="item rows")
     users: int = Field(default=65_536, ge=2, description="user rows")
     sessions: int = Field(default=131_072, ge=2, description="session rows")
@@ -204,12 +215,6 @@ class SourcesSettings(Group):
     item_users: int = Field(default=128, ge=2, description="users kept of an item")
     neighbours: int = Field(default=64, ge=2, description="co-visitation slots of an item")
     session_gap_ms: int = Field(default=30 * 60_000, ge=2, description="a longer pause starts a new session")
-
-    @field_validator("use", mode="before")
-    @classmethod
-    def _split(cls, names: object) -> object:
-        """The environment has them with commas between."""
-        return tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
 
     @field_validator("use")
     @classmethod
