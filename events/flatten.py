@@ -49,6 +49,7 @@ class EventColumns:
     event_user: NDArray[np.int32]  # (n,) index into `users`
     event_ids: NDArray[np.int64]  # (n,) stable_hash of event_id
     event_times_ms: NDArray[np.int64]  # (n,) occurred_at
+    event_kinds: NDArray[np.int8]  # (n,) Kind; PAD where the event has no items
 
     def __len__(self) -> int:
         return len(self.event_user)
@@ -110,6 +111,7 @@ def to_columns(events: Sequence[AnyUserEvent], *, hashes: HashCache) -> EventCol
         event_user=event_user,
         event_ids=event_ids,
         event_times_ms=event_times_ms,
+        event_kinds=kinds,
     )
 
 

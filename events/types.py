@@ -59,7 +59,7 @@ class Item(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     item_category5: str | None = None
 
 
-class UserEvent(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
+class UserEvent(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="event"):
     """What every event of a shopper has. `rec_id` and `slot` echo the recommendation that led to it."""
 
     event_id: Id

@@ -23,7 +23,7 @@ from models.batch import RankBatch
 from models.learner import Learner, StepReport
 from models.metrics import SlidingWindow, rank_metrics
 from serving.baselines import hits_of, personal_frequency, recent_popularity
-from serving.names import item_names
+from serving.names import ItemNames
 from serving.recommender import Recommender
 from serving.state import StateCodec
 
@@ -221,7 +221,7 @@ class Learning:
             self._states.move_to_end(user)
         while len(self._states) > self.config.users:
             self._states.popitem(last=False)
-        self._recommender.sources.learn(columns.interactions, names=item_names(events, hashes=self._hashes))
+        self._recommender.sources.learn(columns.interactions, names=ItemNames(events, hashes=self._hashes))
         self._recommender.sources.refresh(limit=2)
 
     def _predict(self, states: NDArray[np.int64], columns: EventColumns) -> None:

@@ -92,9 +92,9 @@ class StateCodec:
         """(B, W) states of users (B,) of whom nothing is known yet."""
         return new_states(users, layout=self.layout)
 
-    def pack(self, states: NDArray[np.int64]) -> list[bytes]:
-        """B blobs of (B, W) states; see `state_blobs.pack`."""
-        return pack(states, layout=self.layout)
+    def pack(self, states: NDArray[np.int64], *, rows: NDArray[np.int64] | None = None) -> list[bytes]:
+        """Blobs of (B, W) states, or of those at `rows` (k,); see `state_blobs.pack`."""
+        return pack(states, layout=self.layout, rows=rows)
 
     def unpack(self, blobs: Sequence[bytes | None], *, users: NDArray[np.int64]) -> NDArray[np.int64]:
         """(B, W) states of users (B,), new for None; StateFormatError as in `state_blobs.unpack`."""

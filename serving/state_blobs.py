@@ -35,11 +35,17 @@ def new_states(users: NDArray[np.int64], *, layout: StateLayout) -> NDArray[np.i
     return states
 
 
-def pack(states: NDArray[np.int64], *, layout: StateLayout) -> list[bytes]:
-    """B blobs, each only as long as what is known of the user; equal states give equal bytes."""
-    stops = np.empty(len(states), dtype=np.int64)
-    words = np.empty(_sizes(states, stops, layout.seen), dtype=_STORED)
-    _pack(states, stops, words, layout.seen, layout.session_at, layout.history_at)
+def pack(
+    states: NDArray[np.int64], *, layout: StateLayout, rows: NDArray[np.int64] | None = None
+) -> list[bytes]:
+    """A blob of each of the B states, or of those at `rows` (k,): as long as what is known of the user.
+
+    Equal states give equal bytes.
+    """
+    rows = np.arange(len(states)) if rows is None else rows
+    stops = np.empty(len(rows), dtype=np.int64)
+    words = np.empty(_sizes(states, rows, stops, layout.seen), dtype=_STORED)
+    _pack(states, rows, stops, words, layout.seen, layout.session_at, layout.history_at)
     raw = words.tobytes()
     edges = (stops * _STORED.itemsize).tolist()
     return [raw[start:stop] for start, stop in zip([0, *edges], edges, strict=False)]
@@ -100,11 +106,11 @@ def _start(
 
 
 @njit(nogil=True, cache=True)
-def _sizes(states: NDArray[np.int64], stops: NDArray[np.int64], seen: int) -> int:
-    """Fills `stops` (B,): the words up to the end of each packed state. Returns all words."""
+def _sizes(states: NDArray[np.int64], rows: NDArray[np.int64], stops: NDArray[np.int64], seen: int) -> int:
+    """Fills `stops` (k,): the words up to the end of each packed state of `rows`. Returns all words."""
     total = 0
-    for b in range(len(states)):
-        row = states[b]
+    for b in range(len(rows)):
+        row = states[rows[b]]
         total += HEADER + min(row[SEEN_COUNT], seen)
         total += row[SESSION_COUNT] * SESSION_SLOT + row[HISTORY_COUNT] * HISTORY_SLOT
         stops[b] = total
@@ -114,6 +120,7 @@ def _sizes(states: NDArray[np.int64], stops: NDArray[np.int64], seen: int) -> in
 @njit(nogil=True, cache=True)
 def _pack(
     states: NDArray[np.int64],
+    rows: NDArray[np.int64],
     stops: NDArray[np.int64],
     words: NDArray[np.int64],
     seen: int,
@@ -121,8 +128,8 @@ def _pack(
     history_at: int,
 ) -> None:
     at = 0
-    for b in range(len(states)):
-        row = states[b]
+    for b in range(len(rows)):
+        row = states[rows[b]]
         head = HEADER + min(row[SEEN_COUNT], seen)
         session = row[SESSION_COUNT] * SESSION_SLOT
         history = row[HISTORY_COUNT] * HISTORY_SLOT

@@ -20,7 +20,7 @@ from events.types import AnyUserEvent
 from index.items import ItemIndex
 from index.sources.source_set import SourceSet
 from models.errors import ModelsError
-from serving.names import item_names
+from serving.names import ItemNames
 from streams.decoding import decode_records
 from streams.log_reader import LogRecord
 from streams.logs import get_logger
@@ -103,7 +103,7 @@ class Following:
         """Teach the sources these events, in log order."""
         columns = to_columns(events, hashes=self._hashes)
         with self.lock:
-            self.sources.learn(columns.interactions, names=item_names(events, hashes=self._hashes))
+            self.sources.learn(columns.interactions, names=ItemNames(events, hashes=self._hashes))
         self._metrics.source_events.inc(len(events))
 
     def _take_items(self, records: Sequence[LogRecord]) -> None:

@@ -7,21 +7,21 @@ records are acked; until then everything here may happen again, and doing it twi
 import asyncio
 import os
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from events.clock import Clock
 from events.codec import Reject
+from events.columns import Kind
 from events.flatten import EventColumns, HashCache, to_columns
 from events.ids import UserId, stable_hash
 from events.topics import USER_TOPICS, Topic
-from events.types import ViewItemList
 from serving.errors import StaleWriter, StateFormatError
-from serving.ports import PartitionWrite, StoredBatch, UserStore
+from serving.ports import PartitionWrite, StoredBatch, UserAt, UserStore
 from serving.state import StateCodec
 from serving.state_layout import LAST_MS
 from streams.dead_letters import letter
@@ -34,6 +34,7 @@ from streams.slates import SlateMaker, Turn
 
 log = get_logger("recommender")
 
+_Value = TypeVar("_Value")
 _TRIES = 5
 _TOPIC_NUMBER = {topic: number for number, topic in enumerate(USER_TOPICS)}
 
@@ -111,8 +112,10 @@ class RecommendingAgent:
         self, records: Sequence[LogRecord], arrivals: Arrivals, *, behind: bool
     ) -> list[Record]:
         columns = to_columns(arrivals.events, hashes=self._hashes)
-        home = dict(zip((event.user_id for event in arrivals.events), arrivals.records, strict=True))
-        users = [(home[user].partition, user) for user in columns.users]
+        places = self._places(records)  # (R, 3)
+        latest = np.zeros(len(columns.users), np.int64)  # (B,) record of each user's last event
+        latest[columns.event_user] = arrivals.origins
+        users = list(zip(places[latest, 1].tolist(), columns.users, strict=True))
         partitions = {record.partition for record in records}
 
         # 2. One round trip: the users' states, and how far their partitions have been applied.
@@ -121,43 +124,52 @@ class RecommendingAgent:
             states = self._unpack(stored, columns)
 
         # 3. Drop what has been applied before, fold in the rest.
-        fresh = np.array(
-            [
-                record.offset > stored.applied[record.partition].get(record.topic, -1)
-                for record in arrivals.records
-            ],
+        new = np.array(
+            [record.offset > stored.applied[record.partition].get(record.topic, -1) for record in records],
             np.bool_,
-        )
-        changed = self._fold(states, columns, arrivals.records, fresh=fresh)
+        )  # (R,)
+        fresh = new[arrivals.origins]
+        applied = self._codec.fold(
+            states, columns=columns, positions=places[arrivals.origins], skip=~fresh
+        )  # (n,)
+        changed = np.unique(columns.event_user[applied]).astype(np.int64)
         watermarks = _advanced(stored.applied, records)
 
         # 4. Sources, ranker, diversity layer: a slate for each user who did something. Being shown a list is no
         #    reason for another one: it would be shown again, and so on.
-        turns = [
-            Turn(
-                user_id=user,
-                partition=partition,
-                state=states[row],
-                arrived_ms=home[user].timestamp_ms,
-                watermarks=watermarks[partition],
+        due = np.unique(columns.event_user[columns.event_kinds != Kind.IMPRESSION]).tolist()
+        slates = (
+            []
+            if behind
+            else self._slates.make(
+                [
+                    Turn(
+                        user_id=columns.users[row],
+                        partition=users[row][0],
+                        state=states[row],
+                        arrived_ms=records[latest[row]].timestamp_ms,
+                        watermarks=watermarks[users[row][0]],
+                    )
+                    for row in due
+                ]
             )
-            for row, (partition, user) in enumerate(users)
-        ]
-        acted = {event.user_id for event in arrivals.events if not isinstance(event, ViewItemList)}
-        due = [turn for turn in turns if turn.user_id in acted]
-        slates = [] if behind else self._slates.make(due)
+        )
 
         # 5. One round trip, atomic: states, slates, waiting users, and the offsets that they include.
         writes = self._writes(
             stored,
             watermarks,
-            states={turn.user_id: turn for turn in turns if turn.user_id in changed},
-            slates={turn.user_id: slate for turn, slate in zip(due, slates, strict=False)},
-            waiting=due if behind else [],
+            states=zip(
+                [users[row] for row in changed.tolist()], self._codec.pack(states, rows=changed), strict=True
+            ),
+            slates=[(users[row], slate.value or b"") for row, slate in zip(due, slates, strict=False)],
+            waiting=zip([users[row] for row in due], states[due, LAST_MS].tolist(), strict=True)
+            if behind
+            else (),
         )
         with self._stage("write"):
             await self._store.write(writes)
-        self._count(arrivals, fresh=fresh)
+        self._count(records, events=np.bincount(arrivals.origins, minlength=len(records)), new=new)
         return slates
 
     async def _serve_waiting(self, partition: int, users: Sequence[str], *, publish: Publish) -> None:
@@ -196,49 +208,25 @@ class RecommendingAgent:
             blobs = [None if row in error.rows else blob for row, blob in enumerate(stored.states)]
             return self._codec.unpack(blobs, users=columns.user_hashes)
 
-    def _fold(
-        self,
-        states: NDArray[np.int64],
-        columns: EventColumns,
-        records: Sequence[LogRecord],
-        *,
-        fresh: NDArray[np.bool_],
-    ) -> set[UserId]:
-        """Fold the fresh events into `states` in place; the users whose state changed."""
-        if not fresh.any():
-            return set()
-        positions = np.array(
-            [
-                (_TOPIC_NUMBER[self._config.topics[record.topic]], record.partition, record.offset)
-                for record in records
-            ],
+    def _places(self, records: Sequence[LogRecord]) -> NDArray[np.int64]:
+        """(R, 3) int64: topic number, partition and offset of each record."""
+        topics = self._config.topics
+        return np.array(
+            [(_TOPIC_NUMBER[topics[record.topic]], record.partition, record.offset) for record in records],
             np.int64,
-        )
-        applied = self._codec.fold(states, columns=columns, positions=positions, skip=~fresh)
-        return {columns.users[user] for user in np.unique(columns.event_user[applied]).tolist()}
+        ).reshape(-1, 3)
 
     def _writes(
         self,
         stored: StoredBatch,
         watermarks: Mapping[int, Mapping[str, int]],
         *,
-        states: Mapping[UserId, Turn],
-        slates: Mapping[UserId, Record],
-        waiting: Sequence[Turn],
+        states: Iterable[tuple[UserAt, bytes]],
+        slates: Iterable[tuple[UserAt, bytes]],
+        waiting: Iterable[tuple[UserAt, int]],
     ) -> list[PartitionWrite]:
-        """What changes in each partition: the states of these turns, the slates, and who waits for one."""
-        turns = list(states.values())
-        blobs = self._codec.pack(np.stack([turn.state for turn in turns])) if turns else []
-        changes: dict[int, dict[str, bytes]] = defaultdict(dict)
-        for turn, blob in zip(turns, blobs, strict=True):
-            changes[turn.partition][turn.user_id] = blob
-        made: dict[int, dict[str, bytes]] = defaultdict(dict)
-        for user, slate in slates.items():
-            if slate.partition is not None:
-                made[slate.partition][user] = slate.value or b""
-        late: dict[int, dict[str, int]] = defaultdict(dict)
-        for turn in waiting:
-            late[turn.partition][turn.user_id] = int(turn.state[LAST_MS])
+        """What changes in each partition: packed states, slates, and who waits for one since when."""
+        changes, made, late = _by_partition(states), _by_partition(slates), _by_partition(waiting)
         return [
             PartitionWrite(
                 partition=partition,
@@ -258,11 +246,16 @@ class RecommendingAgent:
     def _stage(self, stage: str) -> Any:
         return timed_ms(self._metrics.stage_ms.labels(stage=stage))
 
-    def _count(self, arrivals: Arrivals, *, fresh: NDArray[np.bool_]) -> None:
-        self._metrics.batch_events.observe(len(arrivals.events))
-        topics = [record.topic for record in arrivals.records]
-        for (topic, is_fresh), count in Counter(zip(topics, fresh.tolist(), strict=True)).items():
-            counter = self._metrics.events if is_fresh else self._metrics.duplicates
+    def _count(
+        self, records: Sequence[LogRecord], *, events: NDArray[np.int64], new: NDArray[np.bool_]
+    ) -> None:
+        """Count `events` (R,) of each record, apart where the record was applied before."""
+        self._metrics.batch_events.observe(int(events.sum()))
+        counts: Counter[tuple[str, bool]] = Counter()
+        for record, held, is_new in zip(records, events.tolist(), new.tolist(), strict=True):
+            counts[record.topic, is_new] += held
+        for (topic, is_new), count in counts.items():
+            counter = self._metrics.events if is_new else self._metrics.duplicates
             counter.labels(topic=topic).inc(count)
 
     def _batch_id(self, partition: int) -> str:
@@ -283,3 +276,11 @@ def _advanced(
         of_partition = marks[record.partition]
         of_partition[record.topic] = max(record.offset, of_partition.get(record.topic, -1))
     return marks
+
+
+def _by_partition(of_users: Iterable[tuple[UserAt, _Value]]) -> defaultdict[int, dict[str, _Value]]:
+    """The values of users, by partition and user."""
+    parts: defaultdict[int, dict[str, _Value]] = defaultdict(dict)
+    for (partition, user), value in of_users:
+        parts[partition][user] = value
+    return parts

@@ -14,7 +14,7 @@ from index.sources.source_set import SourceSet
 from models.bandit import BanditConfig, DiversityBandit
 from models.ranker import Ranker, RankerConfig
 from models.slate import SlateConfig
-from serving.names import item_names
+from serving.names import ItemNames
 from serving.overload import Plan
 from serving.recommender import RecommendConfig, Recommender, StageTimer
 from serving.state import StateCodec
@@ -50,7 +50,7 @@ def warm_up(timer: StageTimer | None = None) -> None:
         row = np.array([stable_hash(f"item-{number}")], np.int64)
         sources.upsert_item(ItemId(f"item-{number}"), first_ms=1_700_000_000_000, title="warm", price=1.0)
         sources.set_vectors(row, np.full((1, _DIM), 1.0 + number, np.float32))
-    sources.learn(columns.interactions, names=item_names(events, hashes=hashes))
+    sources.learn(columns.interactions, names=ItemNames(events, hashes=hashes))
     sources.refresh()
     for trained in (False, True):
         recommender.trained = trained

@@ -199,13 +199,15 @@ def folded(log: Sequence[LogRecord], *, settings: Settings) -> dict[tuple[int, s
     Only for logs in which a user's events lie on one topic."""
     topics = {topic_name(topic, kafka=settings.kafka): topic for topic in USER_TOPICS}
     numbers = {topic: number for number, topic in enumerate(USER_TOPICS)}
-    arrivals = decode_records(sorted(log), topics=topics, now_ms=4_000_000_000_000)
+    records = sorted(log)
+    arrivals = decode_records(records, topics=topics, now_ms=4_000_000_000_000)
+    homes = [records[at] for at in arrivals.origins]
     codec = state_codec(settings)
     columns = to_columns(arrivals.events, hashes=HashCache())
     states = codec.new(columns.user_hashes)
-    positions = [(numbers[topics[r.topic]], r.partition, r.offset) for r in arrivals.records]
+    positions = [(numbers[topics[r.topic]], r.partition, r.offset) for r in homes]
     codec.fold(states, columns=columns, positions=np.array(positions, np.int64).reshape(-1, 3))
-    partition = {e.user_id: r.partition for e, r in zip(arrivals.events, arrivals.records, strict=True)}
+    partition = {e.user_id: r.partition for e, r in zip(arrivals.events, homes, strict=True)}
     blobs = codec.pack(states)
     return {(partition[user], user): blob for user, blob in zip(columns.users, blobs, strict=True)}
 

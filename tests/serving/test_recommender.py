@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from events.flatten import HashCache, to_columns
 from events.types import AnyUserEvent
-from serving.names import item_names
+from serving.names import ItemNames
 from serving.overload import Plan
 from serving.recommender import Recommendations, RecommendConfig, Recommender
 from serving.state import StateCodec, StateView
@@ -25,7 +25,7 @@ def known(events: list[AnyUserEvent]) -> tuple[Recommender, StateView]:
     columns = to_columns(events, hashes=hashes)
     states = CODEC.new(columns.user_hashes)
     CODEC.fold(states, columns=columns, positions=np.full((len(events), 3), -1, np.int64))
-    recommender.sources.learn(columns.interactions, names=item_names(events, hashes=hashes))
+    recommender.sources.learn(columns.interactions, names=ItemNames(events, hashes=hashes))
     return recommender, CODEC.view(states, history=32)
 
 
