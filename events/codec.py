@@ -6,18 +6,18 @@ times and CloudEvents headers, keeps the good events of an envelope and says wha
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
-from msgspec import UNSET, DecodeError, Struct, UnsetType
+from msgspec import UNSET, DecodeError, Meta, Struct, UnsetType
 from msgspec.json import Decoder, Encoder
 
 from events import lenient
 from events.errors import BadEvent, Reason
 from events.ids import ItemId
-from events.rules import DAY_MS, id_error, ids_are_clean, may_hold_controls
+from events.limits import AHEAD_MS, MAX_EVENTS, MAX_RECORD_BYTES
+from events.rules import id_error, ids_are_clean, may_hold_controls
 from events.topics import USER_TOPICS, Topic, events_on
 from events.types import STRUCT_OF, AnyUserEvent, CatalogueItem, Tombstone, UserEvent
-
-MAX_RECORD_BYTES = 1_000_000
 
 Headers = Iterable[tuple[str, bytes | None]]
 
@@ -27,7 +27,7 @@ STRUCTS_ON: dict[Topic, frozenset[type[UserEvent]]] = {
 
 
 class _Envelope(Struct, gc=False):
-    events: list[AnyUserEvent]
+    events: Annotated[list[AnyUserEvent], Meta(max_length=MAX_EVENTS)]
     event: UnsetType = UNSET  # a record with `event` is one event, whatever else it has
 
 
@@ -81,7 +81,7 @@ def decode(
             event = _event.decode(raw)
             events = [event]
             owner = event.user_id.encode() if key else None
-        latest_ms = now_ms + DAY_MS
+        latest_ms = now_ms + AHEAD_MS
         fine = bool(events) and (owner is None or owner == key)
         for event in events:
             if event.occurred_at > latest_ms or event.__class__ not in structs:
@@ -116,7 +116,7 @@ def decode_item(raw: bytes | None, *, now_ms: int, key: bytes | None = None) -> 
         item = _item.decode(raw)
     except _REFUSED:
         return lenient.decode_item(raw, now_ms=now_ms, key=key)
-    late = item.occurred_at is not None and item.occurred_at > now_ms + DAY_MS
+    late = item.occurred_at is not None and item.occurred_at > now_ms + AHEAD_MS
     if late or may_hold_controls(raw) or (key and key != item.item_id.encode()):
         return lenient.decode_item(raw, now_ms=now_ms, key=key)
     return item

@@ -6,7 +6,7 @@ HeadwaterError
 
 from enum import StrEnum
 
-_SHOWN_CHARS = 80
+from events.limits import MAX_EXPECTED_CHARS, MAX_PATH_CHARS, MAX_RECEIVED_CHARS
 
 
 class HeadwaterError(Exception):
@@ -18,6 +18,7 @@ class Reason(StrEnum):
 
     EMPTY = "empty"  # no bytes, or an envelope without events
     TOO_LARGE = "too-large"  # more bytes than a record may have
+    TOO_MANY_EVENTS = "too-many-events"  # of one envelope
     TOO_DEEP = "too-deep"  # JSON nested further than the decoder goes
     NOT_UTF8 = "not-utf8"
     NOT_JSON = "not-json"
@@ -44,7 +45,11 @@ class BadEvent(HeadwaterError):
 
     def __init__(self, reason: Reason, *, received: str, expected: str, path: str = "$") -> None:
         self.reason = reason
-        self.received = received if len(received) <= _SHOWN_CHARS else received[: _SHOWN_CHARS - 1] + "…"
-        self.expected = expected
-        self.path = path
-        super().__init__(f"{reason} at {path}: received {self.received}, expected {expected}")
+        self.received = _cut(received, MAX_RECEIVED_CHARS)
+        self.expected = _cut(expected, MAX_EXPECTED_CHARS)
+        self.path = _cut(path, MAX_PATH_CHARS)
+        super().__init__(f"{reason} at {self.path}: received {self.received}, expected {self.expected}")
+
+
+def _cut(text: str, chars: int) -> str:
+    return text if len(text) <= chars else text[: chars - 1] + "…"

@@ -6,10 +6,9 @@ from typing import Any
 from msgspec import ValidationError
 
 from events.errors import BadEvent, Reason
+from events.limits import EARLIEST_MS, MAX_ITEMS, MAX_MONEY, MAX_PLACE, MAX_QUANTITY, MAX_VECTOR, SURE_DEPTH
 from events.rules import ID_EXPECTED, TIME_EXPECTED
-from events.types import EARLIEST_MS, MAX_ITEMS, MAX_MONEY, MAX_QUANTITY, MAX_VECTOR
 
-_AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(\w+)`")
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
 _IDS = frozenset({"event_id", "user_id", "session_id", "rec_id", "item_id", "transaction_id"})
@@ -21,8 +20,8 @@ _EXPECTED = {
     "value": _MONEY,
     "items": f"a list of 1 to {MAX_ITEMS} items",
     "image_vector": f"a list of 1 to {MAX_VECTOR} numbers",
-    "index": "a whole number from 0 to 1000000",
-    "slot": "a whole number from 0 to 1000000",
+    "index": f"a whole number from 0 to {MAX_PLACE}",
+    "slot": f"a whole number from 0 to {MAX_PLACE}",
     "currency": "an ISO 4217 code of three letters",
     "availability": "in_stock, out_of_stock, preorder, backorder or discontinued",
 }
@@ -30,8 +29,7 @@ _EXPECTED = {
 
 def explain(error: ValidationError, fields: dict[str, Any]) -> BadEvent:
     """The contract's error for msgspec's `error` about `fields`, the decoded JSON object."""
-    match = _AT.match(str(error))
-    what, path = (match["what"], match["path"] or "$") if match else (str(error), "$")
+    what, path = _taken_apart(str(error))
     missing = _MISSING.search(what)
     if missing:
         name = missing[1]
@@ -46,13 +44,22 @@ def explain(error: ValidationError, fields: dict[str, Any]) -> BadEvent:
     return BadEvent(_reason(what, name, value), received=received, expected=_expected(name, what), path=path)
 
 
+def _taken_apart(text: str) -> tuple[str, str]:
+    """What msgspec says is wrong, and where: `what - at `path``. It repeats a wrong value word for word, so the
+    last of these marks is its own."""
+    what, mark, path = text.rpartition(" - at `")
+    return (what, path.removesuffix("`")) if mark else (text, "$")
+
+
 def unparsable(error: Exception, raw: bytes) -> BadEvent:
     """The error of bytes that are not JSON, or not JSON that the decoder can hold."""
     if isinstance(error, UnicodeDecodeError):
         return BadEvent(Reason.NOT_UTF8, received=repr(raw[:60]), expected="JSON in UTF-8")
     if isinstance(error, RecursionError):
         return BadEvent(
-            Reason.TOO_DEEP, received=repr(raw[:60]), expected="JSON nested at most some hundred deep"
+            Reason.TOO_DEEP,
+            received=repr(raw[:60]),
+            expected=f"JSON nested at most {SURE_DEPTH} deep (a little more may pass)",
         )
     if isinstance(error, ValidationError):
         return BadEvent(

@@ -13,6 +13,7 @@ from msgspec.json import Decoder
 
 from events.errors import BadEvent, Reason
 from events.explain import explain, unparsable
+from events.limits import MAX_EVENTS
 from events.rescue import split_envelope
 from events.rules import TIME_EXPECTED, first_bad_id, id_error, time_error, wrong_key
 from events.topics import TOPIC_OF, Topic, events_on
@@ -71,7 +72,7 @@ def _parts_of(raw: bytes) -> list[bytes] | None:
         fields = _fields.decode(raw)
         if "events" not in fields or "event" in fields:
             return None
-        parts = [bytes(part) for part in _elements.decode(fields["events"])]
+        parts = [bytes(part) for part in _elements.decode(fields["events"])[: MAX_EVENTS + 1]]
     except ValidationError:
         value = _object(raw)
         if "events" not in value or "event" in value:
@@ -80,12 +81,19 @@ def _parts_of(raw: bytes) -> list[bytes] | None:
             Reason.WRONG_TYPE, received=repr(value["events"]), expected="a list of events", path="$.events"
         ) from None
     except _UNPARSABLE as error:
-        rescued = split_envelope(raw)
+        rescued = split_envelope(raw, limit=MAX_EVENTS)
         if rescued is None:
             raise unparsable(error, raw) from error
         parts = rescued
     if not parts:
         raise BadEvent(Reason.EMPTY, received="[]", expected="at least one event", path="$.events")
+    if len(parts) > MAX_EVENTS:
+        raise BadEvent(
+            Reason.TOO_MANY_EVENTS,
+            received=f"more than {MAX_EVENTS} events",
+            expected=f"at most {MAX_EVENTS} events in a record",
+            path="$.events",
+        )
     return parts
 
 

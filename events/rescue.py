@@ -11,16 +11,16 @@ from json.decoder import WHITESPACE, scanstring  # type: ignore[attr-defined]
 _scanner = JSONDecoder(strict=False)
 
 
-def split_envelope(raw: bytes) -> list[bytes] | None:
-    """The bytes of each element of the top-level array `events`; None when there is none to be found, or when
-    the record is a single event.
+def split_envelope(raw: bytes, *, limit: int) -> list[bytes] | None:
+    """The bytes of each element of the top-level array `events`, of the first `limit` + 1 where there are more;
+    None when there is none to be found, or when the record is a single event.
 
-    >>> split_envelope(b'{"events": [{"price": NaN}, {"price": 2}]}')
+    >>> split_envelope(b'{"events": [{"price": NaN}, {"price": 2}]}', limit=10)
     [b'{"price": NaN}', b'{"price": 2}']
     """
     text = raw.decode("utf-8", "surrogateescape")
     try:
-        spans = _event_spans(text)
+        spans = _event_spans(text, limit=limit)
     except (ValueError, IndexError, RecursionError):
         return None
     if spans is None:
@@ -28,7 +28,7 @@ def split_envelope(raw: bytes) -> list[bytes] | None:
     return [text[start:end].encode("utf-8", "surrogateescape") for start, end in spans]
 
 
-def _event_spans(text: str) -> list[tuple[int, int]] | None:
+def _event_spans(text: str, *, limit: int) -> list[tuple[int, int]] | None:
     """(start, end) of each element; ValueError or IndexError where the text is broken beyond reading."""
     spans: list[tuple[int, int]] | None = None
     at = _skip(text, _expect(text, _skip(text, 0), "{"))
@@ -38,7 +38,9 @@ def _event_spans(text: str) -> list[tuple[int, int]] | None:
         if name == "event":
             return None
         if name == "events":
-            spans, at = _elements(text, _expect(text, at, "["))
+            spans, at = _elements(text, _expect(text, at, "["), limit=limit)
+            if len(spans) > limit:
+                return spans
         else:
             at = _scanner.raw_decode(text, at)[1]
         at = _skip(text, at)
@@ -49,7 +51,7 @@ def _event_spans(text: str) -> list[tuple[int, int]] | None:
         at = _skip(text, _expect(text, at, ","))
 
 
-def _elements(text: str, at: int) -> tuple[list[tuple[int, int]], int]:
+def _elements(text: str, at: int, *, limit: int) -> tuple[list[tuple[int, int]], int]:
     spans: list[tuple[int, int]] = []
     at = _skip(text, at)
     if text[at] == "]":
@@ -60,6 +62,8 @@ def _elements(text: str, at: int) -> tuple[list[tuple[int, int]], int]:
         at = _skip(text, end)
         if text[at] == "]":
             return spans, at + 1
+        if len(spans) > limit:
+            return spans, at
         at = _skip(text, _expect(text, at, ","))
 
 

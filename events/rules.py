@@ -4,9 +4,9 @@ that has come, a key that is the user's."""
 import re
 
 from events.errors import BadEvent, Reason
-from events.types import EARLIEST_MS, MAX_ID_CHARS, AnyUserEvent
+from events.limits import AHEAD_MS, EARLIEST_MS, MAX_ID_CHARS
+from events.types import AnyUserEvent
 
-DAY_MS = 86_400_000
 ID_EXPECTED = f"a string of 1 to {MAX_ID_CHARS} characters without control characters"
 TIME_EXPECTED = "epoch milliseconds, or ISO 8601 with an offset such as 2011-12-09T08:41:00Z"
 
@@ -71,11 +71,11 @@ def wrong_key(key: bytes | None, *, identifier: str, path: str) -> BadEvent | No
 
 def time_error(time_ms: int | None, *, now_ms: int) -> BadEvent | None:
     """The error of an `occurred_at` outside 2000-01-01 to a day ahead of `now_ms`."""
-    if time_ms is None or EARLIEST_MS <= time_ms <= now_ms + DAY_MS:
+    if time_ms is None or EARLIEST_MS <= time_ms <= now_ms + AHEAD_MS:
         return None
     return BadEvent(
         Reason.TIME_OUT_OF_RANGE,
         received=str(time_ms),
-        expected=f"{EARLIEST_MS} (2000-01-01) to {now_ms + DAY_MS} (a day ahead of the clock), in ms",
+        expected=f"{EARLIEST_MS} (2000-01-01) to {now_ms + AHEAD_MS} (a day ahead of the clock), in ms",
         path="$.occurred_at",
     )

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from events import examples
-from events.codec import MAX_RECORD_BYTES
+from events.limits import MAX_RECORD_BYTES
 from events.recommendation import Recommendation
 from events.topics import USER_TOPICS, Topic, events_on
 from events.types import STRUCT_OF, CatalogueItem

@@ -1,7 +1,7 @@
 """The events of a storefront, in GA4's e-commerce names: what the codec makes of a record's JSON.
 
 One struct per value of the field `event`. Unknown fields are tolerated. Bounds that one field can state by
-itself stand here, so that the published JSON Schema has them too; the rest are the codec's.
+itself stand in the types, so that the published JSON Schema has them too; the rest are the codec's.
 """
 
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
@@ -9,14 +9,16 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 from msgspec import Meta, Struct
 
 from events.ids import ItemId, UserId
-
-MAX_ID_CHARS = 256
-MAX_ITEMS = 1_000
-MAX_QUANTITY = 1_000_000
-MAX_MONEY = 1e12
-MAX_VECTOR = 4_096
-EARLIEST_MS = 946_684_800_000  # 2000-01-01T00:00:00Z
-LATEST_MS = 253_402_300_799_999  # 9999-12-31: what the type allows; the codec allows now + 1 day
+from events.limits import (
+    EARLIEST_MS,
+    LATEST_MS,
+    MAX_ID_CHARS,
+    MAX_ITEMS,
+    MAX_MONEY,
+    MAX_PLACE,
+    MAX_QUANTITY,
+    MAX_VECTOR,
+)
 
 _ID = Meta(
     min_length=1,
@@ -38,7 +40,7 @@ ItemKey: TypeAlias = Annotated[ItemId, _ID]
 TimeMs: TypeAlias = Annotated[int, _TIME]
 Money: TypeAlias = Annotated[float, Meta(ge=0, le=MAX_MONEY)]
 Quantity: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_QUANTITY)]
-Place: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000, description="0 is the first place")]
+Place: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_PLACE, description="0 is the first place")]
 Currency: TypeAlias = Annotated[str, Meta(min_length=3, max_length=3, description="ISO 4217")]
 VectorPart: TypeAlias = Annotated[float, Meta(ge=-1e6, le=1e6)]
 

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from events.codec import decode_item
 from events.errors import BadEvent
 from events.ids import ItemId
-from events.types import MAX_ID_CHARS, CatalogueItem, Tombstone
+from events.limits import MAX_ID_CHARS
+from events.types import CatalogueItem, Tombstone
 from load.errors import BadStream
 
 _LATEST_MS = 4_102_444_800_000

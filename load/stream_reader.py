@@ -13,13 +13,9 @@ from msgspec.json import Decoder
 
 from events.codec import decode
 from events.ids import ItemId, UserId
+from events.limits import EARLIEST_MS, MAX_ID_CHARS, MAX_ITEMS, MAX_MONEY, MAX_QUANTITY
 from events.topics import TOPIC_OF, USER_TOPICS
 from events.types import (
-    EARLIEST_MS,
-    MAX_ID_CHARS,
-    MAX_ITEMS,
-    MAX_MONEY,
-    MAX_QUANTITY,
     AddToCart,
     AnyUserEvent,
     Item,

@@ -5,17 +5,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from events.ids import ItemId, UserId
+from events.limits import EARLIEST_MS, MAX_ID_CHARS, MAX_MONEY, MAX_QUANTITY
 from events.recommendation import Policy, Recommendation, RecommendedItem
-from events.types import (
-    EARLIEST_MS,
-    MAX_ID_CHARS,
-    MAX_MONEY,
-    MAX_QUANTITY,
-    STRUCT_OF,
-    AnyUserEvent,
-    CatalogueItem,
-    Item,
-)
+from events.types import STRUCT_OF, AnyUserEvent, CatalogueItem, Item
 
 NOW_MS = 1_700_000_000_000
 DAY_MS = 86_400_000

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from events.codec import MAX_RECORD_BYTES, decode, decode_item
+from events.codec import decode, decode_item
 from events.errors import BadEvent, HeadwaterError, Reason
+from events.limits import EARLIEST_MS, MAX_EVENTS, MAX_EXPECTED_CHARS, MAX_PATH_CHARS, MAX_RECORD_BYTES
 from events.topics import Topic
-from events.types import EARLIEST_MS
 from tests.events.strategies import DAY_MS, NOW_MS
 from tests.events.test_codec import click
 
@@ -29,6 +29,8 @@ WHOLE_RECORDS: list[tuple[Reason, str, bytes | None]] = [
     (Reason.EMPTY, "$.events", b'{"events": []}'),
     (Reason.EMPTY, "$.events", b'{"sent_by": "shop, in a hurry", "events": []}'),
     (Reason.TOO_LARGE, "$", ONE_BYTE_TOO_MANY),
+    (Reason.TOO_MANY_EVENTS, "$.events", b'{"events": [' + b"0," * MAX_EVENTS + b"0]}"),
+    (Reason.TOO_MANY_EVENTS, "$.events", b'{"events": [' + b"NaN," * MAX_EVENTS + b"NaN]}"),
     (Reason.TOO_DEEP, "$", b"[" * 100_000),
     (Reason.TOO_DEEP, "$", bytes_of(click())[:-1] + b', "x": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"),
     (Reason.NOT_UTF8, "$", bytes_of(click()).replace(b"17850", b"178\xff0")),
@@ -177,6 +179,25 @@ def test_what_was_received_is_shown_in_at_most_80_characters() -> None:
     assert len(error.received) == 80
     assert error.received.startswith("'uuu")
     assert error.received.endswith("…")
+
+
+def test_an_envelope_of_as_many_events_as_are_allowed_is_judged_event_by_event() -> None:
+    result = decode(b'{"events": [' + b"0," * (MAX_EVENTS - 1) + b"0]}", topic=Topic.CLICKS, now_ms=NOW_MS)
+    assert [reject.raw for reject in result.rejects] == [b"0"] * MAX_EVENTS
+
+
+def test_a_record_cannot_forge_the_place_of_its_error_or_swell_what_is_said_of_it() -> None:
+    forged = " - at `$.price` - at `" * 40_000
+    with pytest.raises(BadEvent) as caught:
+        decode_item(bytes_of(item(item_name="A", availability=forged)), now_ms=NOW_MS)
+    assert caught.value.path == "$.availability"
+    wide = BadEvent(Reason.BAD_VALUE, received="x" * 10_000, expected="y" * 10_000, path="z" * 10_000)
+    assert (len(wide.received), len(wide.expected), len(wide.path)) == (
+        80,
+        MAX_EXPECTED_CHARS,
+        MAX_PATH_CHARS,
+    )
+    assert len(str(wide)) < 700
 
 
 CATALOGUE: list[tuple[Reason, str, bytes | None, bytes | None]] = [

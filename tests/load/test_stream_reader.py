@@ -9,8 +9,9 @@ import pytest
 
 from events.codec import decode, encode
 from events.examples import EVENTS
+from events.limits import MAX_ITEMS
 from events.topics import TOPIC_OF
-from events.types import MAX_ITEMS, AddToCart, AnyUserEvent, Purchase, Refund, ViewItem
+from events.types import AddToCart, AnyUserEvent, Purchase, Refund, ViewItem
 from load.columns import Columns
 from load.errors import BadStream
 from load.stream_reader import StreamReader
