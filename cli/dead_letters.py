@@ -59,4 +59,5 @@ def redrive(
     print(
         f"{'would send' if dry_run else 'sent'} {len(report.sent)} records; "
         f"{report.already_redriven} letters were redriven before, {report.repeated} repeat another"
+        + (f"; {report.cut} were cut to fit and cannot be sent" if report.cut else "")
     )

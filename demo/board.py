@@ -133,7 +133,7 @@ class Board:
             self._shopper.slates += 1
 
     def _take_adapter(self, record: LogRecord) -> None:
-        serving = json.loads(dict(record.headers)[SERVING_HEADER])
+        serving = json.loads(dict(record.headers)[SERVING_HEADER] or b"")
         self.progress.append(
             Progress(
                 at_s=time.monotonic() - self._started_s,

@@ -3,6 +3,7 @@
 A letter is a record on `dead-letters` whose key, value and headers are the original's, byte for byte, with
 our own headers added: why it was set aside and where it came from. A redriven letter is marked by a further
 record with the header `hw-redriven`, so that what has been sent again is known to whoever reads the topic.
+One that is too large for the topic is cut (`letter_fit`), and cannot be sent again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,13 +17,13 @@ from events.topics import Topic
 from streams.bounded_read import read_to_end
 from streams.errors import PublishError
 from streams.kafka_settings import KafkaSettings
+from streams.letter_fit import CUT, PREFIX, fitted
 from streams.log_reader import LogRecord
 from streams.publisher import Record
 from streams.topics import LETTER_MAX_BYTES, topic_name
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
 
-PREFIX = "hw-"
 REASON, DETAIL, EVENT_INDEX = "hw-reason", "hw-detail", "hw-event-index"
 SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET, SOURCE_TIMESTAMP_MS = (
     "hw-source-topic",
@@ -51,6 +52,7 @@ class Letter:
     attempts: int = 0
     offset: int = -1  # its own on dead-letters; -1 before it is written
     redriven: bool = False
+    cut_from: int | None = None  # bytes of the original's value, where the letter has only the first of them
 
     @property
     def source(self) -> tuple[str, int, int, int]:
@@ -65,6 +67,7 @@ class RedriveReport:
     sent: tuple[Letter, ...]
     already_redriven: int
     repeated: int  # letters that a crashed worker wrote again for the same event; sent once
+    cut: int  # letters that are not whole, and cannot be sent
     dry_run: bool
 
 
@@ -88,7 +91,7 @@ def letter(record: LogRecord, reject: Reject, *, topic: str) -> Record:
         headers=_original(record.headers),
         attempts=attempts_of(record.headers),
     )
-    return Record(topic=topic, key=kept.key, value=kept.value, headers=to_headers(kept))
+    return fitted(Record(topic=topic, key=kept.key, value=kept.value, headers=to_headers(kept)))
 
 
 def to_headers(letter: Letter) -> Headers:
@@ -111,7 +114,7 @@ def to_headers(letter: Letter) -> Headers:
     return _original(letter.headers) + tuple((name, text.encode()) for name, text in own.items())
 
 
-def attempts_of(headers: Iterable[tuple[str, bytes]]) -> int:
+def attempts_of(headers: Iterable[tuple[str, bytes | None]]) -> int:
     """How often a record with these headers has been redriven; 0 for one that never was a letter."""
     return _number(dict(headers).get(ATTEMPTS, b"0"))
 
@@ -151,7 +154,8 @@ def redrive(
     between sends it twice, and the duplicate is dropped by its event_id. Raises PublishError if the broker
     refuses a record; what did arrive is marked.
     """
-    letters = list_letters(kafka, reason=reason)
+    found = list_letters(kafka, reason=reason)
+    letters = [letter for letter in found if letter.cut_from is None]
     waiting = [letter for letter in letters if again or not letter.redriven]
     distinct = list({letter.source: letter for letter in waiting}.values())[:limit]
     sources = {letter.source for letter in distinct}
@@ -160,6 +164,7 @@ def redrive(
         sent=tuple(distinct),
         already_redriven=len(letters) - len(waiting),
         repeated=len(marked) - len(distinct),
+        cut=len(found) - len(letters),
         dry_run=dry_run,
     )
     if distinct and not dry_run:
@@ -217,7 +222,8 @@ def _report(letter: Letter, sent: set[tuple[str, int, int, int]], failures: dict
 
 
 def _from_record(record: Any) -> Letter:
-    headers: dict[str, bytes] = dict(record.headers)
+    headers: dict[str, bytes | None] = dict(record.headers)
+    cut = headers.get(CUT)
     return Letter(
         reason=_text(headers.get(REASON, b"unknown")),
         detail=_text(headers.get(DETAIL, b"")),
@@ -231,19 +237,20 @@ def _from_record(record: Any) -> Letter:
         headers=_original(record.headers),
         attempts=_number(headers.get(ATTEMPTS, b"0")),
         offset=record.offset,
+        cut_from=None if cut is None else _number(cut),
     )
 
 
-def _original(headers: Iterable[tuple[str, bytes]]) -> Headers:
+def _original(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
     return tuple((name, value) for name, value in headers if not name.startswith(PREFIX))
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode(errors="replace")
+def _text(raw: bytes | None) -> str:
+    return (raw or b"").decode(errors="replace")
 
 
-def _number(raw: bytes) -> int:
+def _number(raw: bytes | None) -> int:
     try:
-        return int(raw)
+        return int(raw or b"")
     except ValueError:
         return -1

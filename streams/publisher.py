@@ -6,10 +6,11 @@ does a hundred times that from its own threads.
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Self
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streams.errors import PublishError
 from streams.topics import LETTER_MAX_BYTES
@@ -22,7 +23,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     partition: int | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 class Publisher:
@@ -31,7 +32,15 @@ class Publisher:
     `send` from one event loop at a time. Records of one key keep their order.
     """
 
-    def __init__(self, config: dict[str, Any], *, linger_ms: float = 1.0) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        *,
+        linger_ms: float = 1.0,
+        shorter: Callable[[Record], Record | None] = lambda _record: None,
+    ) -> None:
+        """`shorter`: what to send in place of a record with headers that is too large; None: it is an error."""
+        self._shorter = shorter
         self._producer = Producer(
             {
                 "acks": "all",
@@ -52,7 +61,7 @@ class Publisher:
             return
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        report = _Reports(len(records), loop=loop, done=done)
+        report = _Reports(len(records), loop=loop, done=done, shorter=self._shorter)
         for record in records:
             while True:
                 try:
@@ -61,9 +70,10 @@ class Publisher:
                 except BufferError:  # the local queue is full: let the broker drain it
                     await asyncio.sleep(0.005)
                 except KafkaException as error:  # refused at once, e.g. larger than message.max.bytes
-                    report.deliver(error.args[0], None)
+                    report.deliver(error.args[0], None, record=record)
                     break
         await done
+        await self.send(report.instead)
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +95,7 @@ class Publisher:
             value=record.value,
             key=record.key,
             headers=list(record.headers),
-            on_delivery=report.deliver,
+            on_delivery=partial(report.deliver, record=record) if record.headers else report.deliver,
             **where,
         )
 
@@ -98,17 +108,29 @@ class _Reports:
     """Counts the delivery reports of one `send` and wakes it after the last."""
 
     def __init__(
-        self, expected: int, *, loop: asyncio.AbstractEventLoop, done: "asyncio.Future[None]"
+        self,
+        expected: int,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        done: "asyncio.Future[None]",
+        shorter: Callable[[Record], Record | None],
     ) -> None:
+        self.instead: list[Record] = []  # to send in place of what was too large
+        self._shorter = shorter
         self._left = expected
         self._loop = loop
         self._done = done
         self._error: Any = None
         self._lock = threading.Lock()
 
-    def deliver(self, error: Any, message: Any) -> None:
+    def deliver(self, error: Any, message: Any, *, record: Record | None = None) -> None:
+        instead = None
+        if error is not None and record is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            instead = self._shorter(record)
         with self._lock:
-            if error is not None and self._error is None:
+            if instead is not None:
+                self.instead.append(instead)
+            elif error is not None and self._error is None:
                 self._error = (error, message.topic() if message is not None else "")
             self._left -= 1
             last = self._left == 0

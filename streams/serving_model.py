@@ -26,7 +26,7 @@ class ServingModel:
         """Swap an adapter in, whole or not at all; its version. AdapterError when it is damaged or does not fit."""
         headers = dict(record.headers)
         try:
-            serving = json.loads(headers[SERVING_HEADER])
+            serving = json.loads(headers[SERVING_HEADER] or b"")
             version, pays, state = int(serving["version"]), bool(serving["deep_pays"]), serving["bandit"]
         except (KeyError, ValueError, TypeError) as error:
             raise AdapterError(f"header {SERVING_HEADER} is missing or damaged: {error}") from error

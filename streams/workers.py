@@ -41,6 +41,7 @@ from streams.encoding import EncodingAgent
 from streams.faust_app import AppConfig, make_app
 from streams.following import Following
 from streams.learning import LearningAgent, LearningAgentConfig
+from streams.letter_fit import shorter
 from streams.log_reader import LogReader, LogRecord
 from streams.logs import get_logger
 from streams.metrics import Metrics
@@ -99,7 +100,7 @@ def run_encoder(settings: Settings, metrics: Metrics) -> None:
         return agent.process(records)
 
     app = make_app(app_config(settings, role="encoder"))
-    with Publisher(kafka.confluent()) as publisher:
+    with Publisher(kafka.confluent(), shorter=shorter) as publisher:
         attach(
             app,
             topics=[topic_name(Topic.ITEMS, kafka=kafka)],
@@ -160,7 +161,7 @@ def run_learner(settings: Settings, metrics: Metrics) -> None:
         return agent.process(records)
 
     app = make_app(app_config(settings, role="learner"), start_offsets=agent.offsets)
-    with Publisher(kafka.confluent()) as publisher:
+    with Publisher(kafka.confluent(), shorter=shorter) as publisher:
         attach(app, topics=list(topics), batch_max=64, step=step, publisher=publisher)
         ready_when_assigned(app, metrics)
         run(app)
@@ -236,7 +237,7 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
     async def step(records: list[LogRecord]) -> list[Record]:
         return await agent.process(records, behind=backlog.behind(records))
 
-    with Publisher(kafka.confluent()) as publisher:
+    with Publisher(kafka.confluent(), shorter=shorter) as publisher:
         attach(
             app,
             topics=list(events),

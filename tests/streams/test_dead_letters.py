@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -7,14 +8,16 @@ from confluent_kafka import Producer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.codec import decode
+from events.codec import Reject, decode
+from events.errors import BadEvent, Reason
 from events.topics import Topic
 from streams import topics
 from streams.bounded_read import read_to_end
 from streams.dead_letters import ATTEMPTS, Letter, attempts_of, letter, list_letters, redrive, to_headers
 from streams.errors import PublishError, ReadError
+from streams.letter_fit import shorter
 from streams.log_reader import LogRecord
-from streams.publisher import Record
+from streams.publisher import Publisher, Record
 from streams.settings import KafkaSettings
 
 NOW_MS = 1_700_000_000_000
@@ -205,3 +208,61 @@ def test_reading_ends_where_the_topic_ended_and_can_start_later(ready: KafkaSett
     assert [record.offset for record in read_to_end(ready, topics=[name])] == list(range(2500))
     later = read_to_end(ready, topics=[name], start={(name, 0): 2498})
     assert [record.value for record in later] == [b"2498", b"2499"]
+
+
+def _set_aside(value: bytes, **fields: Any) -> LogRecord:
+    given: dict[str, Any] = {"key": b"u1"} | fields
+    return LogRecord("clicks", 3, 41, NOW_MS, value=value, **given)
+
+
+def _reject(value: bytes) -> Reject:
+    return Reject(0, BadEvent(Reason.TOO_LARGE, received="much", expected="less"), value)
+
+
+@pytest.mark.parametrize("key", [b"u1", b"k" * 1_500_000])
+@pytest.mark.parametrize("headers", [(("ce_id", b"e"),), (("big", b"h" * 1_500_000),)])
+def test_a_letter_that_no_topic_takes_is_cut_says_so_and_is_not_redriven(
+    ready: KafkaSettings, key: bytes, headers: tuple[tuple[str, bytes], ...]
+) -> None:
+    value = bytes(range(256)) * 12_000
+    record = _set_aside(value, key=key, headers=headers)
+    with Publisher(ready.confluent()) as publisher:
+        asyncio.run(publisher.send([letter(record, _reject(value), topic=_dead_letters(ready))]))
+    [kept] = list_letters(ready)
+    assert kept.cut_from == len(value)
+    assert kept.reason == "too-large"
+    assert kept.source == ("clicks", 3, 41, 0)
+    assert value.startswith(kept.value or b"-")
+    assert len(kept.value or b"") > topics.LETTER_MAX_BYTES // 4
+    report = redrive(ready)
+    assert (report.sent, report.cut) == ((), 1)
+
+
+def test_a_letter_that_the_broker_refuses_for_its_size_is_sent_shorter_and_the_rest_arrives(
+    ready: KafkaSettings,
+) -> None:
+    """As on a topic that was made by hand, with the broker's usual limit."""
+    value = b"x" * 1_200_000
+    config = {**ready.confluent(), "message.max.bytes": 1_000_000}
+    big = letter(_set_aside(value), _reject(value), topic=_dead_letters(ready))
+    small = letter(_set_aside(b"{"), _reject(b"{"), topic=_dead_letters(ready))
+    assert shorter(small) is None
+    with Publisher(config, shorter=shorter) as publisher:
+        asyncio.run(publisher.send([big, small]))
+    by_size = sorted(list_letters(ready), key=lambda kept: len(kept.value or b""))
+    assert [(kept.value or b"")[:1] for kept in by_size] == [b"{", b"x"]
+    assert [kept.cut_from for kept in by_size] == [None, len(value)]
+
+
+def test_headers_without_a_value_are_no_reason_to_stop(ready: KafkaSettings) -> None:
+    record = _set_aside(b"{", headers=((ATTEMPTS, None), ("ce_id", None)))
+    with Publisher(ready.confluent()) as publisher:
+        asyncio.run(publisher.send([letter(record, _reject(b"{"), topic=_dead_letters(ready))]))
+        asyncio.run(publisher.send([Record(_dead_letters(ready), None, b"", headers=(("hw-reason", None),))]))
+    first, foreign = list_letters(ready)
+    assert (first.headers, first.attempts) == ((("ce_id", None),), -1)
+    assert (foreign.reason, foreign.source_offset) == ("", -1)
+
+
+def _dead_letters(kafka: KafkaSettings) -> str:
+    return topics.topic_name(Topic.DEAD_LETTERS, kafka=kafka)
