@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import bench_commands, dead_letters, load_commands, operations, tune
+from cli.chaos import chaos
 from cli.context import Context, fail_clearly
 from cli.pretrain import pretrain
 
@@ -25,6 +26,7 @@ app.command("up")(operations.up)
 app.command("worker")(operations.worker)
 app.command("replay")(load_commands.replay)
 app.command("simulate")(load_commands.simulate)
+app.command("chaos")(chaos)
 app.command("tune")(tune.tune)
 app.command("pretrain")(pretrain)
 app.command("schema")(operations.schema)

@@ -115,6 +115,25 @@ def run_encoder(settings: Settings, metrics: Metrics) -> None:
 def run_learner(settings: Settings, metrics: Metrics) -> None:
     """Everything that happens in, adapters out."""
     kafka = settings.kafka
+    agent = learning_agent(settings, metrics)
+
+    async def step(records: list[LogRecord]) -> list[Record]:
+        return agent.process(records)
+
+    app = make_app(app_config(settings, role="learner"), start_offsets=agent.offsets)
+    with Publisher(kafka.confluent(), shorter=shorter) as publisher:
+        attach(app, topics=list(learnt_from(settings)), batch_max=64, step=step, publisher=publisher)
+        ready_when_assigned(app, metrics)
+        run(app)
+
+
+def learnt_from(settings: Settings) -> dict[str, Topic]:
+    """What the learner reads: full topic name -> what it carries."""
+    return topics_read(settings, *USER_TOPICS, Topic.RECOMMENDATIONS, Topic.ITEM_VECTORS)
+
+
+def learning_agent(settings: Settings, metrics: Metrics) -> LearningAgent:
+    """The learner's agent, restored from the newest snapshot of the settings' folder."""
     index = item_index(settings)
     sources = source_set(settings, index=index)
     learner = Learner(
@@ -128,11 +147,11 @@ def run_learner(settings: Settings, metrics: Metrics) -> None:
     recommender = Recommender(
         recommend_config(settings), sources=sources, ranker=learner.ranker, bandit=bandit
     )
-    topics = topics_read(settings, *USER_TOPICS, Topic.RECOMMENDATIONS, Topic.ITEM_VECTORS)
-    agent = LearningAgent(
+    topics = learnt_from(settings)
+    return LearningAgent(
         LearningAgentConfig(
             topics=topics,
-            adapters_topic=topic_name(Topic.ADAPTERS, kafka=kafka),
+            adapters_topic=topic_name(Topic.ADAPTERS, kafka=settings.kafka),
             folder=Path(settings.learner.snapshot_dir),
             publish_every=settings.learner.publish_every_batches,
             snapshot_every=settings.learner.snapshot_every_batches,
@@ -156,15 +175,6 @@ def run_learner(settings: Settings, metrics: Metrics) -> None:
         metrics=metrics,
         clock=SystemClock(),
     )
-
-    async def step(records: list[LogRecord]) -> list[Record]:
-        return agent.process(records)
-
-    app = make_app(app_config(settings, role="learner"), start_offsets=agent.offsets)
-    with Publisher(kafka.confluent(), shorter=shorter) as publisher:
-        attach(app, topics=list(topics), batch_max=64, step=step, publisher=publisher)
-        ready_when_assigned(app, metrics)
-        run(app)
 
 
 def run_recommender(settings: Settings, metrics: Metrics) -> None:
