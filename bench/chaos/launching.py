@@ -12,6 +12,8 @@ from typing import Any, Protocol, Self
 from bench.errors import BenchError
 from streams.processes import Child, spawn
 
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}  # a pool of threads does not survive a fork
+
 
 class Launcher(Protocol):
     """Starts processes that die with this one. From one thread."""
@@ -70,7 +72,7 @@ class Forks:
                 text=True,
                 bufsize=1,
                 start_new_session=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
+                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         self._answer()
         return self

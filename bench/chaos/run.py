@@ -2,7 +2,6 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +27,6 @@ from streams.settings import Settings
 from streams.topics import ensure
 
 _START_TIMEOUT_S = 240.0
-_SETTLE_S = 60.0
 _QUIET_S = 3.0
 
 
@@ -189,18 +187,18 @@ def _shop(config: ChaosConfig, stage: Stage, stack: ExitStack) -> tuple[Answered
 def _settle(config: ChaosConfig, *, striker: Striker, answered: Answered) -> None:
     """Wait until all are ready, nothing waits, and the learner has been quiet for a while; what is then not there
     is for the ledger to find."""
-    striker.until(lambda: striker.ready(config.names), timeout_s=_SETTLE_S)
+    striker.until(lambda: striker.ready(config.names), timeout_s=config.settle_s)
 
     def quiet() -> bool:
-        return not ("recommender" in config.roles or "encoder" in config.roles) or not answered.waiting
+        events = answered.events_waiting if "recommender" in config.roles else 0
+        return events + (answered.items_waiting if "encoder" in config.roles else 0) == 0
 
-    striker.until(quiet, timeout_s=_SETTLE_S)
-    last: Sequence[float] = (-1.0, 0.0)
-    deadline = time.monotonic() + _SETTLE_S
-    while time.monotonic() < deadline:
-        version = answered.mark(time.monotonic())
-        if version != last[0]:
-            last = (version, time.monotonic())
-        elif time.monotonic() - last[1] > _QUIET_S:
-            return
+    striker.until(quiet, timeout_s=config.settle_s)
+    if "learner" not in config.roles:
+        return
+    newest, since_s = -1, time.monotonic()
+    deadline = since_s + config.settle_s
+    while time.monotonic() < min(deadline, since_s + _QUIET_S):
+        if (version := answered.mark(time.monotonic())) != newest:
+            newest, since_s = version, time.monotonic()
         striker.wait(0.2)

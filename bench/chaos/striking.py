@@ -26,6 +26,7 @@ class Struck:
     at_s: float  # from the start of the run
     burst: int
     recovery_s: float | None
+    again_s: float | None  # until the process was started again: a gentle one ends in its own time
     ready_s: float | None
 
 
@@ -80,10 +81,11 @@ class Striker:
         hit_s = time.monotonic()
         self._answered.mark(hit_s)
         self._hit(fault.kind, name)
-        ready_s = recovery_s = None
+        again_s = ready_s = recovery_s = None
         if not fault.hurry:
             again = (lambda: self._workers.starts(name) > before) if name != "broker" else (lambda: True)
             self._wait_for(again, f"{name} was not started again")
+            again_s = time.monotonic() - hit_s
             self._wait_for(lambda: self.ready(names), "not every worker is ready")
             ready_s = time.monotonic() - hit_s
             role = "recommender" if name == "broker" else fault.kind.role
@@ -95,8 +97,9 @@ class Striker:
             name=name,
             at_s=round(hit_s - self._started_s, 3),
             burst=fault.burst,
-            recovery_s=None if recovery_s is None else round(recovery_s, 3),
-            ready_s=None if ready_s is None else round(ready_s, 3),
+            recovery_s=_rounded(recovery_s),
+            again_s=_rounded(again_s),
+            ready_s=_rounded(ready_s),
         )
 
     def _victim(self, fault: Fault) -> str:
@@ -121,3 +124,7 @@ class Striker:
         if not self.until(done, timeout_s=_RECOVERY_TIMEOUT_S):
             tails = self._workers.log_tails()
             raise BenchError(f"{problem} after {_RECOVERY_TIMEOUT_S:g} s\n{tails}")
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

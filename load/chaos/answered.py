@@ -45,10 +45,16 @@ class Answered:
             return self._seen.get(role)
 
     @property
-    def waiting(self) -> int:
-        """Events and items that nothing has come back of."""
+    def events_waiting(self) -> int:
+        """Events that no slate has seen yet, or that the broker has not confirmed."""
         with self._lock:
-            return sum(map(len, self._waiting.values())) + len(self._items) + self.sent - self.delivered
+            return sum(map(len, self._waiting.values())) + self.sent - self.delivered
+
+    @property
+    def items_waiting(self) -> int:
+        """Items without a vector."""
+        with self._lock:
+            return len(self._items)
 
     # From the sender's threads.
 
