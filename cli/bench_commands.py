@@ -9,6 +9,7 @@ from bench.machine import Machine
 from bench.telling import tell_on_stderr
 from cli.bench_diversity import diversity
 from cli.bench_drift import drift
+from cli.bench_fuzz import fuzz
 from cli.bench_options import options
 from cli.bench_prequential import prequential
 from cli.context import context_of
@@ -20,6 +21,7 @@ app.command("prequential")(prequential)
 app.command("drift")(drift)
 app.command("diversity")(diversity)
 app.command("options")(options)
+app.command("fuzz")(fuzz)
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the figures here, as JSON.")]
 BrokerOption = Annotated[

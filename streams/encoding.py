@@ -6,11 +6,13 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_128_intdigest
 
 from events.clock import Clock
 from events.codec import Reject, decode_item
 from events.errors import BadEvent
 from events.item_vector import ItemVector, encode_item_vector
+from events.limits import MAX_LABEL_CHARS, MAX_TEXT_CHARS, MAX_TITLE_CHARS
 from events.types import CatalogueItem, Tombstone
 from streams.dead_letters import letter
 from streams.log_reader import LogRecord
@@ -27,7 +29,11 @@ class Encode(Protocol):
 
 
 class EncodingAgent:
-    """Encodes texts it has not seen lately; a price or stock change alone costs no encoding."""
+    """Encodes texts it has not seen lately; a price or stock change alone costs no encoding.
+
+    Texts, titles and labels are cut to what is used of them (`events.limits`), so that an item with a megabyte
+    of description costs no more than another, and neither do the slates that name it.
+    """
 
     def __init__(
         self,
@@ -47,7 +53,7 @@ class EncodingAgent:
         self._metrics = metrics
         self._clock = clock
         self._remembered = remembered
-        self._vectors: OrderedDict[str, bytes] = OrderedDict()  # text -> float16 bytes, latest use last
+        self._vectors: OrderedDict[int, bytes] = OrderedDict()  # hash of a text -> float16 bytes, latest last
 
     def process(self, records: Sequence[LogRecord]) -> list[Record]:
         """What to publish for these catalogue records before acking them, in their order.
@@ -72,18 +78,19 @@ class EncodingAgent:
 
     def _vectors_of(self, items: Sequence[CatalogueItem]) -> dict[str, bytes]:
         """The vector of each item's text, by item id."""
-        texts = {item.item_id: item.text() for item in items}
+        texts = {item.item_id: item.text()[:MAX_TEXT_CHARS] for item in items}
+        hashes = {text: xxh3_128_intdigest(text.encode()) for text in texts.values() if text}
         known = self._vectors
-        unknown = list(dict.fromkeys(text for text in texts.values() if text and text not in known))
+        unknown = [text for text, hashed in hashes.items() if hashed not in known]
         if unknown:
             encoded = self._encoder.encode(unknown).astype("<f2")
             for text, vector in zip(unknown, encoded, strict=True):
-                known[text] = vector.tobytes()
+                known[hashes[text]] = vector.tobytes()
         found: dict[str, bytes] = {}
         for item_id, text in texts.items():
             if text:
-                known.move_to_end(text)
-            found[item_id] = known[text] if text else b""
+                known.move_to_end(hashes[text])
+            found[item_id] = known[hashes[text]] if text else b""
         while len(known) > self._remembered:
             known.popitem(last=False)
         return found
@@ -96,13 +103,13 @@ class EncodingAgent:
             return Record(self._vectors_topic, key, None)
         described = ItemVector(
             item_id=item.item_id,
-            title=item.item_name,
+            title=item.item_name[:MAX_TITLE_CHARS],
             vector=vectors[item.item_id],
             encoder=self._encoder_name,
             price=item.price or 0.0,
             available=item.availability in _AVAILABLE,
-            category=item.item_category or "",
-            brand=item.item_brand or "",
+            category=(item.item_category or "")[:MAX_LABEL_CHARS],
+            brand=(item.item_brand or "")[:MAX_LABEL_CHARS],
             consumable=bool(item.consumable),
             first_ms=item.occurred_at or record.timestamp_ms,
         )
