@@ -67,7 +67,7 @@ def item_vectors(items: Sequence[CatalogueItem], *, settings: Settings, topic: s
 
 class Offline:
     """Sources, recommender and learner of one process. Each catalogue record comes before the first event
-    that happened after it, as the demo sends them."""
+    that happened after it, and not before one of the same moment: often that is the item's first sale."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Offline:
         waiting = iter(zip(items, vectors, strict=True))
         due = next(waiting, None)
         for event in events:
-            while due is not None and (due[0].occurred_at or 0) <= event.occurred_at:
+            while due is not None and (due[0].occurred_at or 0) < event.occurred_at:
                 self.take_item(due[1])
                 due = next(waiting, None)
             self.learning.take([event])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from load.prequential.baselines.popularity import RECENT_HALF_LIFE_MS, Popularity
 from load.prequential.baselines.ranking import filled
 from load.prequential.baselines.trails import Trails
-from load.prequential.contender import Contender, Factory, Query, StreamInfo, Unit
+from load.prequential.contender import Contender, Factory, Query, Repeat, StreamInfo, Unit
 from models.baselines.river_factorisation import RiverFactorisation, RiverFactorisationConfig
 from models.baselines.sasrec import SasRecConfig, SasRecTrainer
 
@@ -79,6 +79,9 @@ class RollingSasRec:
         if (unit.index + 1) % self._every == 0:
             self._train(int(self._ends[max(0, unit.index - self._reach)]))
 
+    def see(self, repeat: Repeat, /) -> None:
+        """The sequence stays as it is: what comes next is never a repeat."""
+
     def _history(self, user: int) -> NDArray[np.int64]:
         items: list[int] = []
         event = int(self._users.last_of_group[user])
@@ -139,6 +142,10 @@ class RiverRanking:
         self._users.append(unit.user, items=unit.items, at_ms=unit.at_ms)
         self._popular.add(unit.items, at_ms=unit.at_ms)
         self._model.learn(unit.user, items=unit.items)
+
+    def see(self, repeat: Repeat, /) -> None:
+        """Teaches the model the item once more; its user's latest stays the latest."""
+        self._model.learn(repeat.user, items=repeat.items)
 
 
 def _sasrec(info: StreamInfo, seed: int) -> Contender:

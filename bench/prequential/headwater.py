@@ -27,7 +27,7 @@ from events.types import (
 )
 from index.sources.assembly import NAMES
 from load.columns import ga4_name
-from load.prequential.contender import Query, StreamInfo, Unit
+from load.prequential.contender import Query, Repeat, StreamInfo, Unit
 from serving.overload import Plan
 from serving.recommender import Recommendations
 from streams.publisher import Record
@@ -109,8 +109,12 @@ class Headwater:
             self._reward(unit, self._answer)
         self.engine.take(self._events(unit))
 
-    def _events(self, unit: Unit) -> list[AnyUserEvent]:
-        """The unit's rows as events: one for each kind of event among them."""
+    def see(self, repeat: Repeat, /) -> None:
+        """See Contender; what the product makes of it is its own affair."""
+        self.engine.take(self._events(repeat))
+
+    def _events(self, unit: Unit | Repeat) -> list[AnyUserEvent]:
+        """The rows as events: one for each kind of event among them."""
         info = self._info
         events: list[AnyUserEvent] = []
         kinds = info.event[unit.rows]
@@ -118,7 +122,7 @@ class Headwater:
             rows = np.flatnonzero(kinds == kind) + unit.rows.start
             struct = self._structs[kind]
             event: AnyUserEvent = struct(
-                event_id=f"{unit.index}-{kind}",
+                event_id=f"{unit.rows.start}-{kind}",
                 occurred_at=unit.at_ms,
                 user_id=UserId(info.user_names[unit.user]),
                 session_id=f"s{unit.session}" if info.protocol == "session" else None,

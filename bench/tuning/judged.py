@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bench.prequential.headwater import Headwater, benchmark_settings
 from bench.prequential.variants import Variant
-from load.prequential.contender import Contender, Query, Unit
+from load.prequential.contender import Contender, Query, Repeat, Unit
 from load.prequential.prepared import Prepared
 from load.prequential.running import K, run_contender
 from load.prequential.scoring import target_ranks, unit_metrics
@@ -72,6 +72,10 @@ class Judged:
         n = unit.index + 1
         if (step := self._checkpoints.get(n)) is not None and self._counted[:n].any():
             self._report(step, self._mean(n))
+
+    def see(self, repeat: Repeat, /) -> None:
+        """See Contender."""
+        self._contender.see(repeat)
 
     def _mean(self, n: int) -> float:
         units, metric = self._piece.prepared.units.first(n), self._piece.metric

@@ -28,6 +28,18 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """A row that nobody is asked for, since it has the item of the row before it in its session: a product put
+    into the cart right after it was looked at. The fields are as a unit's; `items`: (1,), `rows`: one row."""
+
+    at_ms: int
+    user: int
+    session: int
+    items: NDArray[np.int64]
+    rows: slice
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """What may be known of a unit before its answer: when, who and in which session."""
 
@@ -40,9 +52,10 @@ class Query:
 class Contender(Protocol):
     """A recommender that is tested, then taught, unit by unit.
 
-    `recommend` and `learn` are called in turn, in time order, one pair per unit. A contender must not use an
-    item before it has learned a unit with it or, where the catalogue says when an item came (`first_ts`),
-    until that time is past: often the item's first sale is that very moment.
+    `recommend` and `learn` are called in turn, in time order, one pair per unit; `see`, with no question before,
+    between a pair and the next. A contender must not use an item before it has learned a unit with it or, where
+    the catalogue says when an item came (`first_ts`), until that time is past: often the item's first sale is
+    that very moment.
     """
 
     @property
@@ -54,13 +67,16 @@ class Contender(Protocol):
     def learn(self, unit: Unit, /) -> None:
         """Takes the answer to the last query in."""
 
+    def see(self, repeat: Repeat, /) -> None:
+        """Takes a row in that was not asked for; its item was learned in the same session just before."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamInfo:
     """The stream, for a contender that is being made: sizes to allocate, and the rows that units point into.
 
-    Reading a row that no learned unit points to is cheating: what a contender may read of the columns is
-    `ts[unit.rows]` and so on. With R rows, in time order:
+    Reading a row that no learned unit or seen repeat points to is cheating: what a contender may read of the
+    columns is `ts[unit.rows]` and so on. With R rows, in time order:
 
     `ts`: (R,) int64 ms. `item`, `user`: (R,) int64 dense codes. `event`: (R,) int16 codes into `event_names`
     (the file's own words); `qty`, `price`: (R,) float32 with NaN where unknown, or None.

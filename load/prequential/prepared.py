@@ -16,11 +16,12 @@ from load.catalogue import read_items
 from load.columns import Columns
 from load.errors import BadStream
 from load.prequential.contender import StreamInfo
+from load.prequential.repeats import Repeats
 from load.prequential.stream import Stream, read_stream, with_catalogue
 from load.prequential.units import ProtocolConfig, Units, cut
 from load.prequential.where import parse_where
 
-_FORMAT = 1
+_FORMAT = 2
 _NO_TIME = np.iinfo(np.int64).max  # of an item that the catalogue does not have
 ITEMS_FILE = "items.parquet"
 
@@ -138,6 +139,7 @@ def _info(stream: Stream, *, units: Units, items: Sequence[CatalogueItem], proto
 
 
 _UNIT_COLUMNS = ("at_ms", "user", "session", "starts", "stops", "items", "ends")
+_REPEAT_COLUMNS = ("row", "at_ms", "user", "session", "items")
 _ROW_COLUMNS = ("ts", "item", "user", "event", "qty", "price", "item_first_ts")
 _PLAIN = ("n_items", "n_users", "n_sessions", "n_units", "protocol", "event_names")
 _NAMES = ("user_names", "item_names", "item_texts", "item_categories")
@@ -146,6 +148,8 @@ _NAMES = ("user_names", "item_names", "item_texts", "item_categories")
 def _save(prepared: Prepared, *, folder: Path) -> None:
     for name in _UNIT_COLUMNS:
         np.save(folder / f"unit-{name}.npy", getattr(prepared.units, name))
+    for name in _REPEAT_COLUMNS:
+        np.save(folder / f"repeat-{name}.npy", getattr(prepared.units.repeats, name))
     for name in _ROW_COLUMNS:
         if (array := getattr(prepared.info, name)) is not None:
             np.save(folder / f"row-{name}.npy", array)
@@ -161,7 +165,12 @@ def load_prepared(folder: Path) -> Prepared:
         for name in _ROW_COLUMNS
         for path in (folder / f"row-{name}.npy",)
     }
-    units = {name: np.asarray(np.load(folder / f"unit-{name}.npy", mmap_mode="r")) for name in _UNIT_COLUMNS}
+    units = {name: _mapped(folder / f"unit-{name}.npy") for name in _UNIT_COLUMNS}
+    repeats = Repeats(**{name: _mapped(folder / f"repeat-{name}.npy") for name in _REPEAT_COLUMNS})
     left_out = meta.pop("left_out")
     info: Any = {**meta, **rows}
-    return Prepared(StreamInfo(**info), Units(**units), left_out)
+    return Prepared(StreamInfo(**info), Units(**units, repeats=repeats), left_out)
+
+
+def _mapped(path: Path) -> NDArray[np.int64]:
+    return np.asarray(np.load(path, mmap_mode="r"))

@@ -31,7 +31,7 @@ class Run:
     memory_mb: NDArray[np.float32]  # (m,) resident memory, at even distances over the stream
     before_mb: float  # resident memory before the contender was made: Python and the stream
     peak_mb: float  # most resident memory of the process
-    elapsed_s: float  # of asking and teaching, making the contender left out
+    elapsed_s: float  # of asking, teaching and showing, making the contender left out
     cpu_s: float  # of all threads of the process meanwhile: what a busy machine does not stretch
 
     @property
@@ -77,7 +77,8 @@ def run_contender(
     info: StreamInfo,
     seen: Callable[[int], None] = lambda _units: None,
 ) -> Run:
-    """Asks and teaches the contender unit by unit; `seen` is told after each how many there have been.
+    """Asks and teaches the contender unit by unit, and shows it the repeats between them; `seen` is told after
+    each unit how many there have been.
 
     BadContender where it recommends an item twice, more than K, or one that it cannot know yet.
     """
@@ -90,8 +91,13 @@ def run_contender(
     contender = make()
     memory: list[float] = []
     memory_every = max(1, n // _MEMORY_POINTS)
-    spent_ns, cpu_s = 0, process_time()
+    spent_ns, cpu_s, next_row = 0, process_time(), 0
     for unit in units:
+        for repeat in units.repeats.between(next_row, unit.rows.start):
+            started = perf_counter_ns()
+            contender.see(repeat)
+            spent_ns += perf_counter_ns() - started
+        next_row = unit.rows.stop
         query = Query(unit.index, unit.at_ms, unit.user, unit.session)
         started = perf_counter_ns()
         answer = contender.recommend(query, k=K)
@@ -105,7 +111,7 @@ def run_contender(
         recommend_us[unit.index] = (asked - started) / 1e3
         learn_us[unit.index] = (learnt - checked) / 1e3
         spent_ns += asked - started + learnt - checked
-        if unit.index % memory_every == 0:
+        if unit.index % memory_every == 0 or unit.index == n - 1:
             memory.append(process.memory_info().rss / 1e6)
         seen(unit.index + 1)
     return Run(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from load.errors import BadLoadConfig, BadStream
 from load.prequential.contender import PROTOCOLS, Unit
+from load.prequential.repeats import NO_REPEATS, Repeats
 from load.prequential.stream import Stream
 
 
@@ -15,8 +16,9 @@ from load.prequential.stream import Stream
 class ProtocolConfig:
     """What a unit is.
 
-    basket: all rows of a user at one time. session: a row whose item is not the one before it in its session.
-    event: a row. `session_gap_ms`: a longer pause starts a user's next session; None: the user is the session.
+    basket: all rows of a user at one time. session: a row whose item is not the one before it in its session;
+    the others are shown, and not asked for. event: a row. `session_gap_ms`: a longer pause starts a user's next
+    session; None: the user is the session.
     `limit_units`: only so many, the first. `burn_in`: the share of the units, the first ones, that count in
     no figure.
     """
@@ -41,7 +43,7 @@ class ProtocolConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Units:
-    """n units in time order with T targets (distinct items of a unit) in all."""
+    """n units in time order with T targets (distinct items of a unit) in all; and the rows that are no units."""
 
     at_ms: NDArray[np.int64]  # (n,)
     user: NDArray[np.int64]  # (n,)
@@ -50,6 +52,7 @@ class Units:
     stops: NDArray[np.int64]  # (n,) and the row after its last
     items: NDArray[np.int64]  # (T,) targets, unit by unit
     ends: NDArray[np.int64]  # (n,) where each unit's targets end
+    repeats: Repeats = NO_REPEATS
 
     def __len__(self) -> int:
         return len(self.at_ms)
@@ -79,6 +82,7 @@ class Units:
             self.stops[:n],
             self.items[: int(ends[-1])],
             ends,
+            self.repeats.before(int(self.stops[:n][-1])),
         )
 
     @property
@@ -138,12 +142,11 @@ def _baskets(stream: Stream) -> Units:
 
 def _events(stream: Stream, *, config: ProtocolConfig) -> Units:
     session = sessions_of(stream, gap_ms=config.session_gap_ms)
-    rows = np.arange(len(stream))
+    asked = np.ones(len(stream), np.bool_)
     if config.protocol == "session":
         order = np.argsort(session, kind="stable")
-        differs = np.ones(len(order), np.bool_)
-        differs[1:] = (np.diff(session[order]) != 0) | (np.diff(stream.item[order]) != 0)
-        rows = np.sort(order[differs])
+        asked[order[1:]] = (np.diff(session[order]) != 0) | (np.diff(stream.item[order]) != 0)
+    rows = np.flatnonzero(asked)
     return Units(
         at_ms=stream.ts[rows],
         user=stream.user[rows],
@@ -152,6 +155,7 @@ def _events(stream: Stream, *, config: ProtocolConfig) -> Units:
         stops=rows + 1,
         items=stream.item[rows],
         ends=np.arange(1, len(rows) + 1),
+        repeats=Repeats.of(stream, rows=np.flatnonzero(~asked), session=session),
     )
 
 

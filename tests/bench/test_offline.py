@@ -5,9 +5,13 @@ import json
 import pytest
 
 from bench.machine import Machine
+from bench.offline import Offline, item_vectors
 from bench.prequential_demo import PrequentialConfig, run_prequential
 from bench.recommend import STAGES, RecommendBenchConfig, run_recommend
 from bench.rerank import RerankConfig, run_rerank
+from events.ids import ItemId, UserId
+from events.topics import Topic
+from events.types import CatalogueItem, Item, ViewItem
 from streams.settings import Settings
 
 EVENTS = 60
@@ -50,6 +54,33 @@ def test_recommend_times_every_stage_at_every_batch_size(settings: Settings) -> 
         parts = sum(report[size][stage]["p50_ms"] for stage in STAGES)
         assert parts <= report[size]["total"]["p99_ms"] * 1.5
     assert set(report["goals"]) == {"sources_features_ms", "wide_ms", "slate_ms", "deep_ms"}
+
+
+def test_a_catalogue_record_is_known_to_later_events_and_not_to_those_of_its_moment(
+    settings: Settings,
+) -> None:
+    offline = Offline(settings.updated(learner={"deep": False}))
+    start_ms = 1_700_000_000_000
+    items = [
+        CatalogueItem(occurred_at=start_ms + at, item_id=ItemId(f"i{at}"), item_name="a mug")
+        for at in (1, 5, 9)
+    ]
+    known: list[int] = []
+    offline.run(
+        [
+            ViewItem(
+                event_id=f"v{at}",
+                occurred_at=start_ms + at,
+                user_id=UserId("ann"),
+                items=(Item(item_id=ItemId("z")),),
+            )
+            for at in (5, 6, 9)
+        ],
+        items=items,
+        vectors=item_vectors(items, settings=settings, topic=Topic.ITEM_VECTORS.value),
+        seen=lambda _: known.append(sum(f"i{at}" in offline.sources.catalogue.ids for at in (1, 5, 9))),
+    )
+    assert known == [1, 2, 2]
 
 
 @pytest.mark.parametrize("batches", [(), (0,)])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from load.prequential.baselines.popularity import RECENT_HALF_LIFE_MS, Popularity
 from load.prequential.baselines.ranking import best_of
 from load.prequential.baselines.trails import Trails
-from load.prequential.contender import Query, StreamInfo, Unit
+from load.prequential.contender import Query, Repeat, StreamInfo, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,9 @@ class BasketHybrid:
         basket = unit.index if self._whole else unit.session
         self._baskets.append(basket, items=unit.items, at_ms=unit.at_ms)
         self._popular.add(unit.items, at_ms=unit.at_ms)
+
+    def see(self, repeat: Repeat, /) -> None:
+        """Counts nothing: its session has the item, and the other shares are of what is asked for."""
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc, unused-ignore]

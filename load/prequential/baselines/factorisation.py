@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from load.errors import BadLoadConfig
 from load.prequential.baselines.popularity import RECENT_HALF_LIFE_MS, Popularity
 from load.prequential.baselines.ranking import filled
-from load.prequential.contender import Query, StreamInfo, Unit
+from load.prequential.contender import Query, Repeat, StreamInfo, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +181,10 @@ class Factorised:
         self._popular.add(unit.items, at_ms=unit.at_ms)
         if (unit.index + 1) % self._every == 0:
             self._refit()
+
+    def see(self, repeat: Repeat, /) -> None:
+        """Counts the item once more for its session: the model weighs what is taken more often more."""
+        self._taken[repeat.session][int(repeat.items[0])] += 1
 
     def _refit(self) -> None:
         lengths = [len(taken) for taken in self._taken]

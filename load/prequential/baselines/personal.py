@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from load.prequential.baselines.popularity import RECENT_HALF_LIFE_MS, Popularity
 from load.prequential.baselines.ranking import best_of, filled
 from load.prequential.baselines.trails import Trails
-from load.prequential.contender import Query, StreamInfo, Unit
+from load.prequential.contender import Query, Repeat, StreamInfo, Unit
 
 TIE = 0.499  # the most that popularity, and recency, may add: together less than one time more
 RECENCY_BASE = 0.9  # what recency loses with every step of the user
@@ -57,6 +57,10 @@ class PersonalFrequency:
         """Counts the unit for its user and for everybody."""
         self._trails.append(unit.user, items=unit.items, at_ms=unit.at_ms)
         self._popular.add(unit.items, at_ms=unit.at_ms)
+
+    def see(self, repeat: Repeat, /) -> None:
+        """Counts nothing: what is asked for is counted (with repeats warm recall was .061 for .070 on
+        RetailRocket's buyers)."""
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc, unused-ignore]

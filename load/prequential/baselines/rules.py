@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from load.prequential.baselines.popularity import RECENT_HALF_LIFE_MS, Popularity
 from load.prequential.baselines.ranking import best_of, filled
 from load.prequential.baselines.trails import Trails
-from load.prequential.contender import Query, StreamInfo, Unit
+from load.prequential.contender import Query, Repeat, StreamInfo, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,9 @@ class SequentialRules:
         """Adds the unit to its session's end."""
         self._trails.append(unit.session, items=unit.items, at_ms=unit.at_ms)
         self._popular.add(unit.items, at_ms=unit.at_ms)
+
+    def see(self, repeat: Repeat, /) -> None:
+        """The session stands where it stood: a rule leads to what is asked for, never to a repeat."""
 
 
 @njit(nogil=True, cache=True)  # type: ignore[misc, unused-ignore]

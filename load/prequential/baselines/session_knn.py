@@ -11,7 +11,7 @@ from load.prequential.baselines.popularity import DAY_MS, RECENT_HALF_LIFE_MS, P
 from load.prequential.baselines.ranking import best_of, filled
 from load.prequential.baselines.session_votes import find_sessions, vote_for_items
 from load.prequential.baselines.trails import Trails
-from load.prequential.contender import Query, StreamInfo, Unit
+from load.prequential.contender import Query, Repeat, StreamInfo, Unit
 
 Array = NDArray[np.float64]
 
@@ -87,6 +87,10 @@ class SessionKnn:
         self._sessions += int(self._trails.steps[unit.session] == 0)
         self._trails.append(unit.session, items=unit.items, at_ms=unit.at_ms)
         self._popular.add(unit.items, at_ms=unit.at_ms)
+
+    def see(self, repeat: Repeat, /) -> None:
+        """The session stands where it stood, a step is what is asked for; but it has lasted until now."""
+        self._trails.last_ms[repeat.session] = repeat.at_ms
 
     def _votes(
         self, query: Query, items: NDArray[np.int64], steps: NDArray[np.int64], *, k: int

@@ -11,12 +11,14 @@ from bench.errors import BenchError
 from bench.prequential.engine import Engine, RankedOnce
 from bench.prequential.headwater import Headwater, benchmark_settings
 from bench.prequential.variants import VARIANTS, Variant, variant_of
+from events.columns import Kind
+from events.ids import UserId
 from events.item_vector import ItemVector, encode_item_vector
 from events.topics import Topic
 from events.types import AddToCart, Purchase, ViewItem
 from index.sources.assembly import IN_USE
 from load.columns import Columns
-from load.prequential.contender import StreamInfo, Unit
+from load.prequential.contender import Repeat, StreamInfo, Unit
 from load.prequential.prepared import Prepared, StreamConfig, prepare
 from load.prequential.running import Run, run_contender
 from load.prequential.scoring import target_ranks, unit_metrics
@@ -138,6 +140,34 @@ def test_rows_become_the_events_that_a_storefront_sends(small: Settings) -> None
     assert (cart.items[0].price, cart.items[0].quantity) == (None, 3)
     assert (bought.items[0].price, bought.items[0].quantity) == (None, 2)
     assert len({event.event_id for events in made for event in events}) == 3
+
+
+def test_a_cart_right_after_its_view_reaches_the_product_and_is_no_unit(small: Settings) -> None:
+    info = StreamInfo(
+        n_items=2,
+        n_users=1,
+        n_sessions=1,
+        n_units=2,
+        protocol="session",
+        ts=np.array([START_MS, START_MS + 1, START_MS + 2]),
+        item=np.array([0, 0, 1]),
+        user=np.zeros(3, np.int64),
+        event=np.array([0, 1, 0], np.int16),
+        event_names=["view", "addtocart"],
+        qty=None,
+        price=None,
+        user_names=["ann"],
+        item_names=["a", "b"],
+    )
+    ours = contender(info, small)
+    ours.learn(Unit(0, START_MS, 0, 0, np.array([0]), slice(0, 1)))
+    units = ours.engine.learning._waiting_units()
+    events = ours.engine.state_of(UserId("ann"), user_hash=ours._user_hashes[:1]).events
+    ours.see(Repeat(START_MS + 1, 0, 0, np.array([0]), slice(1, 2)))
+    assert ours.engine.learning._waiting_units() == units
+    state = ours.engine.state_of(UserId("ann"), user_hash=ours._user_hashes[:1])
+    assert state.events.tolist() == [events[0] + 1]
+    assert Kind.CART in state.session_kinds[0]
 
 
 def test_a_catalogue_item_is_recommended_only_when_its_time_is_past(

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from load.errors import LoadError
-from load.prequential.contender import Contender, Factory, Query, StreamInfo, Unit
+from load.prequential.contender import Contender, Factory, Query, Repeat, StreamInfo, Unit
 
 START_MS = 1_700_000_000_000
 MINUTE_MS = 60_000
@@ -45,6 +45,9 @@ class Popular:
     def learn(self, unit: Unit, /) -> None:
         self._counts[unit.items] += 1
 
+    def see(self, repeat: Repeat, /) -> None:
+        """Counts units only."""
+
 
 class Scripted:
     """Says what it is told to, unit by unit."""
@@ -58,6 +61,9 @@ class Scripted:
         return self._answers[query.index]
 
     def learn(self, unit: Unit, /) -> None:
+        """Learns nothing."""
+
+    def see(self, repeat: Repeat, /) -> None:
         """Learns nothing."""
 
 

@@ -4,11 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
 from load.columns import Columns
-from load.prequential.contender import StreamInfo, Unit
+from load.prequential.contender import Repeat, StreamInfo, Unit
 from load.prequential.prepared import Prepared, StreamConfig, prepare
 from load.prequential.running import BadContender, Run, peak_mb, run_contender
 from load.prequential.units import ProtocolConfig
@@ -46,6 +48,50 @@ def test_each_unit_is_asked_for_before_it_is_learnt(prepared: Prepared) -> None:
     assert sorted(run.lists[1][: len(first)].tolist()) == sorted(first.tolist())
     assert run.units_per_s > 0
     assert run.peak_mb >= run.before_mb > 1
+
+
+def test_what_repeats_the_item_before_is_shown_in_its_turn_and_not_asked_for(tmp_path: Path) -> None:
+    table = {
+        "ts": [1, 2, 3, 4, 5, 6],
+        "user": ["a", "b", "a", "b", "a", "a"],
+        "item": ["x", "y", "x", "z", "y", "y"],  # a's second x and second y are repeats
+        "event": ["view", "view", "addtocart", "view", "view", "addtocart"],
+    }
+    pq.write_table(pa.table(table), tmp_path / "clicks.parquet")
+    config = StreamConfig(tmp_path / "clicks.parquet", ProtocolConfig("session"), Columns())
+    made = prepare(config, folder=tmp_path / "work")
+    order: list[tuple[str, int]] = []
+
+    class Witness(Popular):
+        def recommend(self, query, /, *, k):  # type: ignore[no-untyped-def]
+            order.append(("asked", query.at_ms))
+            return super().recommend(query, k=k)
+
+        def learn(self, unit: Unit, /) -> None:
+            order.append(("learnt", unit.at_ms))
+
+        def see(self, repeat: Repeat, /) -> None:
+            order.append((made.info.event_names[made.info.event[repeat.rows][0]], repeat.at_ms))
+
+    run_contender(lambda: Witness(made.info), units=made.units, info=made.info)
+    assert order == [
+        ("asked", 1), ("learnt", 1), ("asked", 2), ("learnt", 2),
+        ("addtocart", 3),
+        ("asked", 4), ("learnt", 4), ("asked", 5), ("learnt", 5),
+    ]  # fmt: skip
+
+
+def test_memory_is_told_over_the_stream_to_its_end(prepared: Prepared) -> None:
+    held: list[NDArray[np.uint8]] = []
+
+    class Hoarder(Popular):
+        def learn(self, unit: Unit, /) -> None:
+            if unit.index == 29:
+                held.append(np.ones(200_000_000, np.uint8))
+
+    run = run_contender(lambda: Hoarder(prepared.info), units=prepared.units, info=prepared.info)
+    assert run.memory_mb[-1] > run.memory_mb[-2] + 150
+    assert len(held) == 1
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,22 @@ def test_sessions_end_after_a_longer_pause_and_repeats_are_no_units() -> None:
     assert known.bought.tolist() == [0, 1, 0, 2, 3, 4]
 
 
+def test_repeats_are_shown_between_units_and_cut_with_them() -> None:
+    rows = [(0, 0, 1), (5, 1, 2), (6, 0, 1), (7, 1, 2), (8, 0, 3), (9, 0, 3), (9, 1, 4), (10, 1, 4)]
+    config = ProtocolConfig("session", session_gap_ms=GAP)
+    units = cut(stream(rows), config=config)
+    shown = [[seen.rows.start for seen in units.repeats.between(0, unit.rows.start)] for unit in units]
+    assert shown == [[], [], [2, 3], [2, 3, 5]]
+    seen = list(units.repeats.between(3, 8))
+    assert [(one.at_ms, one.user, one.items.tolist(), one.rows) for one in seen] == [
+        (7, 1, [2], slice(3, 4)), (9, 0, [3], slice(5, 6)), (10, 1, [4], slice(7, 8)),
+    ]  # fmt: skip
+    made = list(units)
+    assert [one.session for one in seen] == [made[1].session, made[0].session, made[1].session]
+    assert len(cut(stream(rows), config=ProtocolConfig("session", GAP, limit_units=3)).repeats) == 2
+    assert len(cut(stream(rows), config=ProtocolConfig("event")).repeats) == 0
+
+
 def test_without_a_gap_the_user_is_the_session() -> None:
     units = cut(stream([(0, 0, 1), (10**9, 0, 2), (10**9 + 1, 1, 2)]), config=ProtocolConfig("session"))
     assert units.session.tolist() == [0, 0, 1]

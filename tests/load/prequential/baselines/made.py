@@ -3,33 +3,35 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from load.prequential.contender import Contender, Query, StreamInfo, Unit
+from load.prequential.contender import Contender, Query, Repeat, StreamInfo, Unit
 
 START_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000
 
 
 def stream(
-    baskets: list[tuple[int, int, list[int]]], *, protocol: str, every_ms: int = HOUR_MS
+    baskets: list[tuple[int, int, list[int]]], *, protocol: str, every_ms: int = HOUR_MS, repeats: int = 0
 ) -> tuple[StreamInfo, list[Unit]]:
-    """A stream of (user, session, items), one unit every `every_ms`."""
+    """A stream of (user, session, items), one unit every `every_ms`; its rows leave room for `repeats` a unit."""
     units: list[Unit] = []
     items: list[int] = []
     users: list[int] = []
+    times: list[int] = []
     for index, (user, session, taken) in enumerate(baskets):
         rows = slice(len(items), len(items) + len(taken))
         at_ms = START_MS + index * every_ms
         units.append(Unit(index, at_ms, user, session, np.array(taken, np.int64), rows))
+        taken = [*taken, *taken[-1:] * repeats]
         items += taken
         users += [user] * len(taken)
-    ts = np.repeat([unit.at_ms for unit in units], [len(unit.items) for unit in units])
+        times += [at_ms] * len(taken)
     info = StreamInfo(
         n_items=max(items) + 1,
         n_users=max(users) + 1,
         n_sessions=max(session for _, session, _ in baskets) + 1,
         n_units=len(units),
         protocol=protocol,
-        ts=ts.astype(np.int64),
+        ts=np.array(times, np.int64),
         item=np.array(items, np.int64),
         user=np.array(users, np.int64),
         event=np.zeros(len(items), np.int16),
@@ -43,7 +45,7 @@ def stream(
 
 
 def random_sessions(
-    *, n: int, items: int = 25, users: int = 12, seed: int = 1
+    *, n: int, items: int = 25, users: int = 12, seed: int = 1, repeats: int = 0
 ) -> tuple[StreamInfo, list[Unit]]:
     """Interleaved sessions of random items that follow each other, no item twice running in a session."""
     rng = np.random.default_rng(seed)
@@ -60,7 +62,7 @@ def random_sessions(
         item = int(rng.integers(items)) if last[user] < 0 else int((last[user] + rng.integers(1, 6)) % items)
         rows.append((user, session_of[user], [item]))
         last[user] = item
-    return stream(rows, protocol="session")
+    return stream(rows, protocol="session", repeats=repeats)
 
 
 def random_baskets(
@@ -78,12 +80,19 @@ def random_baskets(
     return stream(rows, protocol="basket")
 
 
-def answers(contender: Contender, units: list[Unit], *, k: int = 5) -> list[NDArray[np.int64]]:
-    """What the contender says to every unit before it learns it."""
+def answers(
+    contender: Contender, units: list[Unit], *, k: int = 5, again: int = 0
+) -> list[NDArray[np.int64]]:
+    """What the contender says to every unit before it learns it; after each it sees the unit's last item
+    `again` times more, a second apart."""
     said = []
     for unit in units:
         said.append(contender.recommend(Query(unit.index, unit.at_ms, unit.user, unit.session), k=k))
         contender.learn(unit)
+        last = slice(unit.rows.stop - 1, unit.rows.stop)
+        for more in range(1, again + 1):
+            at_ms = unit.at_ms + more * 1_000
+            contender.see(Repeat(at_ms, unit.user, unit.session, unit.items[-1:], last))
     return said
 
 

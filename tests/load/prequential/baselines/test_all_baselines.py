@@ -47,3 +47,25 @@ def test_the_item_just_taken_is_not_proposed_in_a_session(name: str) -> None:
 @pytest.mark.parametrize("name", FACTORIES)
 def test_the_name_is_the_one_it_is_listed_under(name: str) -> None:
     assert FACTORIES[name](random_baskets(n=20)[0], 0).name == name
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_repeats_that_are_only_shown_break_no_rule(name: str) -> None:
+    info, units = random_sessions(n=150, repeats=2)
+    learned: set[int] = set()
+    last: dict[int, int] = {}
+    for unit, best in zip(units, answers(FACTORIES[name](info, 0), units, again=2), strict=True):
+        assert len(set(best.tolist())) == len(best)
+        assert set(best.tolist()) <= learned
+        assert last.get(unit.session, -1) not in best.tolist()
+        last[unit.session] = int(unit.items[0])
+        learned |= set(unit.items.tolist())
+
+
+@pytest.mark.parametrize("name", ["sequential-rules", "vs-knn", "stan", "vstan"])
+def test_a_repeat_is_no_step_of_a_sequence(name: str) -> None:
+    """With every item shown equally often again, only the times of sessions differ, by a second."""
+    info, units = random_sessions(n=150)
+    plain = answers(FACTORIES[name](info, 0), units)
+    shown = answers(FACTORIES[name](info, 0), units, again=1)
+    assert np.mean([np.array_equal(a, b) for a, b in zip(plain, shown, strict=True)]) > 0.95
