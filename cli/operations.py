@@ -90,7 +90,7 @@ def worker(
     from streams.workers import run_worker
 
     settings = context_of(context).connected()
-    setup(settings.observability, worker=role)
+    setup(settings.observability, worker=role, secrets=settings.secrets())
     run_worker(settings, role=role)
 
 

@@ -1,6 +1,7 @@
 """The errors of events, and the root that every package's errors grow from.
 
 HeadwaterError
+├── WeakKey         the key of pseudonyms is too short (events/pseudonyms.py)
 └── BadEvent        a record, or one event of an envelope, that breaks the contract
 """
 

@@ -6,6 +6,9 @@ HeadwaterError
     └── StoreError
         ├── StoreUnavailable  the store does not answer: try again later
         ├── StoreRefused      the store answers and says no: an operator must act
+        │   ├── WrongCredentials   user name or password
+        │   ├── NotPermitted       the user may not do this
+        │   └── UntrustedStore     its certificate is not to be trusted
         └── StaleWriter       another worker has written these partitions since they were read
 """
 
@@ -45,6 +48,18 @@ class StoreUnavailable(StoreError):
 
 class StoreRefused(StoreError):
     """The store answered with an error that repeating will not cure: credentials, permissions, memory."""
+
+
+class WrongCredentials(StoreRefused):
+    """The store wants a user name and password, or others than it was given."""
+
+
+class NotPermitted(StoreRefused):
+    """The store knows the user and does not let it run a command or touch a key."""
+
+
+class UntrustedStore(StoreRefused):
+    """The store's certificate is signed by nobody trusted here, names another host, or is out of date."""
 
 
 class StaleWriter(StoreError):

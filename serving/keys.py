@@ -4,6 +4,7 @@
     <prefix>:{<partition>}:s:<user id>    string  last slate, the recommendation's bytes expires slate_ttl_s
     <prefix>:{<partition>}:applied        hash    topic -> highest offset applied        never expires
     <prefix>:{<partition>}:pending        zset    user id by last event time (ms)        expires state_ttl_s
+    <prefix>:naming                       string  what a user id is: raw, or whose keyed hash  never expires
 
 The Kafka partition is the hash tag: all keys of a partition lie in one slot of a Redis Cluster, so that one
 script changes them atomically. A user's partition follows from the user id and the number of partitions;
@@ -51,6 +52,10 @@ class KeySpace:
 
     def slate(self, partition: int, user_id: str) -> str:
         return f"{self.prefix}:{{{partition}}}:s:{user_id}"
+
+    @property
+    def naming(self) -> str:
+        return f"{self.prefix}:naming"
 
     def applied(self, partition: int) -> str:
         return f"{self.prefix}:{{{partition}}}:applied"

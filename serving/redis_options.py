@@ -8,6 +8,8 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from serving.redis_url import url_is_readable
+
 _SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -33,6 +35,10 @@ class RedisOptions:
     backoff_s: float = 0.05
 
     def __post_init__(self) -> None:
+        if not url_is_readable(self.url):
+            raise ValueError(
+                "the Redis URL cannot be read: / ? # @ in a password are written %2F %3F %23 %40"
+            )
         scheme = urlsplit(self.url).scheme
         if scheme not in _SCHEMES:
             raise ValueError(f"Redis URL starts with {scheme!r}; expected one of {', '.join(_SCHEMES)}")

@@ -28,6 +28,8 @@ from serving.errors import StaleWriter, StoreRefused, StoreUnavailable
 from serving.keys import BATCH_FIELD, KeySpace
 from serving.ports import PartitionWrite, StoredBatch, StoreInfo, UserAt, one_write_per_partition
 from serving.redis_options import RedisOptions
+from serving.redis_probe import PROBE, probe_call, probe_commands
+from serving.redis_refusals import is_distrust, refusal
 from serving.redis_scripts import READ, WRITE, Command, Script, read_call, write_call
 
 _Reply = TypeVar("_Reply")
@@ -111,6 +113,21 @@ class RedisStore:
         """As UserStore.applied."""
         return (await self.read([], partitions=partitions)).applied
 
+    async def naming(self) -> str | None:
+        """What the user ids in the store are, as `name_by` was first told; None where it never was."""
+        (found,) = await self._pipeline([("GET", self._keys.naming)])
+        return None if found is None else found.decode()
+
+    async def name_by(self, naming: str) -> None:
+        """Leave word of what the user ids in the store are, unless somebody has."""
+        await self._pipeline([("SET", self._keys.naming, naming, "NX")])
+
+    async def probe(self) -> None:
+        """Return when this user may do all that reads and writes need; NotPermitted if not."""
+        await self._run(PROBE, [probe_call(self._keys)])
+        for command in probe_commands(self._keys):  # one by one: on a cluster they may lie on different nodes
+            await self._pipeline([command])
+
     async def ping(self) -> StoreInfo:
         """As UserStore.ping. Of a cluster one node answers."""
         info = await self._try(self._info)
@@ -177,17 +194,17 @@ class RedisStore:
             except NoScriptError:
                 raise
             except (AuthenticationError, AuthorizationError) as error:
-                raise StoreRefused(
-                    f"{address} refused the credentials: {error}. Check REDIS_URL, user name and password"
-                ) from error
+                raise refusal(error, address=address) from error
             except _PASSING as error:
+                if is_distrust(error):
+                    raise refusal(error, address=address) from error
                 last: Exception = error
             except OutOfMemoryError as error:
                 raise StoreRefused(
                     f"{address} is out of memory: {error}. Raise maxmemory, or lower the states' time to live"
                 ) from error
             except RedisError as error:
-                raise StoreRefused(f"{address} answered {type(error).__name__}: {error}") from error
+                raise refusal(error, address=address) from error
         raise StoreUnavailable(
             f"{address} did not answer in {self._options.retries + 1} tries, "
             f"the last: {type(last).__name__}: {last}. Check that the server runs and that REDIS_URL names it"

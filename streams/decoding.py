@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from events.codec import Reject, decode
+from events.pseudonyms import Pseudonyms
 from events.topics import Topic
 from events.types import AnyUserEvent
 from streams.log_reader import LogRecord
@@ -21,8 +22,17 @@ class Arrivals:
     rejects: list[tuple[LogRecord, Reject]]
 
 
-def decode_records(records: Sequence[LogRecord], *, topics: Mapping[str, Topic], now_ms: int) -> Arrivals:
-    """Every event of `records` in their order; what cannot be understood is set aside."""
+def decode_records(
+    records: Sequence[LogRecord],
+    *,
+    topics: Mapping[str, Topic],
+    now_ms: int,
+    pseudonyms: Pseudonyms | None = None,
+) -> Arrivals:
+    """Every event of `records` in their order; what cannot be understood is set aside.
+
+    With `pseudonyms` the events name those in place of their shoppers.
+    """
     events: list[AnyUserEvent] = []
     rejects: list[tuple[LogRecord, Reject]] = []
     counts = np.empty(len(records), np.int64)
@@ -34,4 +44,6 @@ def decode_records(records: Sequence[LogRecord], *, topics: Mapping[str, Topic],
         counts[at] = len(decoded.events)
         if decoded.rejects:
             rejects += [(record, reject) for reject in decoded.rejects]
+    if pseudonyms is not None:
+        pseudonyms.rename(events)
     return Arrivals(events, np.repeat(np.arange(len(records)), counts), rejects)

@@ -6,6 +6,7 @@ HeadwaterError
 ├── JournalError           the learner's journal is damaged
 ├── SettingsError          a setting is wrong or unknown
 ├── BrokerUnreachable      no Kafka broker answers at the configured address
+├── OtherNames             Redis or the learner's folder names shoppers by another key (streams/naming.py)
 ├── TopicMismatch          a topic exists with another partition count or policy than the settings ask for
 └── ProcessError           a child process could not be started, or ended before it was ready
     └── ServerUnavailable  an embedded server cannot run on this machine

@@ -15,6 +15,7 @@ from events.errors import BadEvent
 from events.flatten import HashCache, to_columns
 from events.ids import ItemId, stable_hash
 from events.item_vector import ItemVector, decode_item_vector
+from events.pseudonyms import Pseudonyms
 from events.topics import Topic
 from events.types import AnyUserEvent
 from index.items import ItemIndex
@@ -55,6 +56,7 @@ class Following:
         out_of_stock: bool,
         metrics: Metrics,
         clock: Clock,
+        pseudonyms: Pseudonyms | None = None,
     ) -> None:
         self.lock = threading.Lock()
         self.sources = sources
@@ -65,6 +67,7 @@ class Following:
         self._out_of_stock = out_of_stock
         self._metrics = metrics
         self._clock = clock
+        self._pseudonyms = pseudonyms
         self._hashes = HashCache()
         self._warned_encoder = False
         self._idled = 0
@@ -85,7 +88,9 @@ class Following:
         if items:
             self._take_items(items)
         if events:
-            arrivals = decode_records(events, topics=self._topics, now_ms=self._clock.now_ms())
+            arrivals = decode_records(
+                events, topics=self._topics, now_ms=self._clock.now_ms(), pseudonyms=self._pseudonyms
+            )
             at_once = _LEARN_AT_ONCE if len(arrivals.events) < _BACKLOG else _LEARN_OF_BACKLOG
             for start in range(0, len(arrivals.events), at_once):
                 self.learn(arrivals.events[start : start + at_once])

@@ -12,6 +12,7 @@ from events.columns import Kind
 from events.errors import BadEvent
 from events.flatten import KIND_OF
 from events.ids import stable_hash
+from events.pseudonyms import Pseudonyms
 from events.recommendation import decode_recommendation
 from events.topics import USER_TOPICS, Topic
 from events.types import AnyUserEvent
@@ -65,6 +66,7 @@ class LearningAgent:
         outcomes: SlateOutcomes,
         metrics: Metrics,
         clock: Clock,
+        pseudonyms: Pseudonyms | None = None,
     ) -> None:
         self._config = config
         self._learning = learning
@@ -73,6 +75,7 @@ class LearningAgent:
         self._outcomes = outcomes
         self._metrics = metrics
         self._clock = clock
+        self._pseudonyms = pseudonyms
         self._arm = {arm.name: at for at, arm in enumerate(bandit.config.arms)}
         self.offsets: dict[tuple[str, int], int] = {}
         self.version = 0
@@ -101,7 +104,12 @@ class LearningAgent:
             case Topic.ITEM_VECTORS:
                 self._following.handle([record])
             case topic if topic in USER_TOPICS:
-                arrivals = decode_records([record], topics=self._config.topics, now_ms=record.timestamp_ms)
+                arrivals = decode_records(
+                    [record],
+                    topics=self._config.topics,
+                    now_ms=record.timestamp_ms,
+                    pseudonyms=self._pseudonyms,
+                )
                 self._metrics.events.labels(topic=record.topic).inc(len(arrivals.events))
                 for event in arrivals.events:
                     if event.rec_id is not None:

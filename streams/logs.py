@@ -9,10 +9,11 @@ gives `2026-11-22T14:00:00.123Z info headwater.recommender adapter applied versi
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
+from streams.redaction import RedactingHandler, Redactor
 from streams.settings_groups import ObservabilitySettings
 
 ROOT = "headwater"
@@ -27,13 +28,20 @@ _CHATTY = (
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+@%,")
 
 
-def setup(config: ObservabilitySettings, *, stream: TextIO | None = None, worker: str = "") -> None:
-    """Send all logs of this process to `stream` (stderr), in one format, with `worker` on each line if given.
+def setup(
+    config: ObservabilitySettings,
+    *,
+    stream: TextIO | None = None,
+    worker: str = "",
+    secrets: Collection[str] = (),
+) -> None:
+    """Send all logs of this process to `stream` (stderr), in one format, with `worker` on each line if given,
+    and none of `secrets` in any.
 
     Headwater's own loggers use `log_level`; all others `library_log_level`; the few that warn about what they
     then retry by themselves ERROR, unless the level asks for more than WARNING. May be called again.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = RedactingHandler(stream or sys.stderr, redact=Redactor(secrets))
     handler.setFormatter(JsonLines(worker=worker) if config.log_json else KeyValueLines(worker=worker))
     root = logging.getLogger()
     root.handlers[:] = [handler]

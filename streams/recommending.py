@@ -19,6 +19,7 @@ from events.codec import Reject
 from events.columns import Kind
 from events.flatten import EventColumns, HashCache, to_columns
 from events.ids import UserId, stable_hash
+from events.pseudonyms import Pseudonyms
 from events.topics import USER_TOPICS, Topic
 from serving.errors import StaleWriter, StateFormatError
 from serving.ports import PartitionWrite, StoredBatch, UserAt, UserStore
@@ -64,6 +65,7 @@ class RecommendingAgent:
         slates: SlateMaker,
         metrics: Metrics,
         clock: Clock,
+        pseudonyms: Pseudonyms | None = None,
     ) -> None:
         self._config = config
         self._store = store
@@ -71,6 +73,7 @@ class RecommendingAgent:
         self._slates = slates
         self._metrics = metrics
         self._clock = clock
+        self._pseudonyms = pseudonyms
         self._hashes = HashCache()
         self._turn = asyncio.Lock()
         self._worker = os.urandom(6).hex()  # tells this worker's batches from another's
@@ -84,7 +87,12 @@ class RecommendingAgent:
         """
         async with self._turn:
             # 1. Decode; what breaks the contract is set aside with its reason.
-            arrivals = decode_records(records, topics=self._config.topics, now_ms=self._clock.now_ms())
+            arrivals = decode_records(
+                records,
+                topics=self._config.topics,
+                now_ms=self._clock.now_ms(),
+                pseudonyms=self._pseudonyms,
+            )
             letters = [self._letter(record, reject) for record, reject in arrivals.rejects]
             for attempt in range(_TRIES):
                 try:

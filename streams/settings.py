@@ -22,6 +22,7 @@ from pydantic_settings import (
 from streams.deep_settings import DeepSettings
 from streams.errors import SettingsError
 from streams.kafka_settings import KafkaSettings
+from streams.privacy_settings import PrivacySettings
 from streams.settings_groups import (
     LearnerSettings,
     ObservabilitySettings,
@@ -29,13 +30,14 @@ from streams.settings_groups import (
     ServingSettings,
     SourcesSettings,
 )
-from streams.settings_problems import masked_url, unknown_key, validation_problems
+from streams.settings_problems import masked_url, unknown_key, url_passwords, validation_problems
 
 __all__ = [
     "DeepSettings",
     "KafkaSettings",
     "LearnerSettings",
     "ObservabilitySettings",
+    "PrivacySettings",
     "RedisSettings",
     "ServingSettings",
     "Settings",
@@ -61,6 +63,7 @@ class Settings(BaseSettings):
     learner: LearnerSettings = LearnerSettings()
     deep: DeepSettings = DeepSettings()
     sources: SourcesSettings = SourcesSettings()
+    privacy: PrivacySettings = PrivacySettings()
     observability: ObservabilitySettings = ObservabilitySettings()
 
     @classmethod
@@ -93,6 +96,11 @@ class Settings(BaseSettings):
             for group, field, value in _flat(self)
             if value is not None and value != ""
         }
+
+    def secrets(self) -> frozenset[str]:
+        """The text of every password and key, as it is and as it stands in a URL. Never show them."""
+        found = {value.get_secret_value() for *_, value in _flat(self) if isinstance(value, SecretStr)}
+        return frozenset(found | url_passwords(self.redis.url)) - {""}
 
     def describe(self) -> str:
         """Every setting as `group.field = value`, one a line; secrets and passwords in URLs masked."""

@@ -15,6 +15,7 @@ from pydantic import (
 
 from index.sources.assembly import IN_USE, NAMES, choices
 from index.sources.base import Limits
+from serving.redis_url import url_is_readable
 
 if TYPE_CHECKING:
     from serving.keys import KeySpace
@@ -39,6 +40,7 @@ class RedisSettings(Group):
 
     url: str = Field(
         default="",
+        repr=False,  # it may hold a password
         pattern=r"^$|^(redis|rediss|unix)://.+",
         description="redis:// or rediss:// (TLS); empty: the embedded server",
     )
@@ -68,6 +70,11 @@ class RedisSettings(Group):
 
     @model_validator(mode="after")
     def _consistent(self) -> "RedisSettings":
+        if not url_is_readable(self.url):
+            raise ValueError(
+                "url cannot be read (it is not shown, for it may hold a password): / ? # and @ in a user name or "
+                "password are written %2F %3F %23 and %40; or set REDIS_USERNAME and REDIS_PASSWORD"
+            )
         if not self.url.startswith("rediss") and (self.ssl_ca_certs or self.ssl_certfile or self.ssl_keyfile):
             raise ValueError("ssl_ files are set, but url does not start with rediss://")
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):

@@ -1,12 +1,15 @@
 """Says in words what is wrong with settings: the value received, where it came from, and what is allowed."""
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 from pydantic import ValidationError
 
 _SECRET_WORDS = ("password", "secret")
+_QUERY_PASSWORD = re.compile(r"([?&]password=)[^&#]*")
 
 
 def validation_problems(error: ValidationError, *, origins: Mapping[str, str]) -> list[str]:
@@ -22,16 +25,32 @@ def unknown_key(name: str, *, origin: str, known: Iterable[str]) -> str:
 
 
 def masked_url(text: str) -> str:
-    """The text, without the password if it is a URL that has one.
+    """The text, without the passwords if it is a URL, or meant as one, that has some.
 
     >>> masked_url("redis://app:hunter2@cache:6379/0")
     'redis://app:****@cache:6379/0'
+    >>> masked_url("redis://cache?password=hunter2&db=1"), masked_url("app:hunter2@cache")
+    ('redis://cache?password=****&db=1', 'app:****@cache')
     """
-    scheme, separator, rest = text.partition("://")
-    if not separator or "@" not in rest:
-        return text
-    credentials, _, host = rest.rpartition("@")
-    return f"{scheme}://{credentials.split(':', 1)[0]}:****@{host}"
+    hidden = _QUERY_PASSWORD.sub(r"\1****", text)
+    credentials, at, host = hidden.rpartition("@")
+    scheme, separator, rest = credentials.rpartition("://")
+    if not at or not (separator or ":" in rest):
+        return hidden
+    return f"{scheme}{separator}{rest.split(':', 1)[0]}:****@{host}"
+
+
+def url_passwords(url: str) -> set[str]:
+    """The passwords in a URL, as they stand there and decoded.
+
+    >>> sorted(url_passwords("redis://app:a%40b@cache/0?password=c"))
+    ['a%40b', 'a@b', 'c']
+    """
+    _, _, rest = url.partition("://")
+    credentials, _, place = rest.rpartition("@")
+    password = credentials.partition(":")[2]
+    asked = [value for name, value in parse_qsl(place.partition("?")[2]) if name == "password"]
+    return {password, unquote(password), *asked} - {""}
 
 
 def _problem(detail: Any, *, origins: Mapping[str, str]) -> str:

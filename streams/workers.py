@@ -45,6 +45,7 @@ from streams.letter_fit import shorter
 from streams.log_reader import LogReader, LogRecord
 from streams.logs import get_logger
 from streams.metrics import Metrics
+from streams.naming import StoreNaming, agree_in_folder, naming_of
 from streams.publisher import Publisher, Record
 from streams.recommending import AgentConfig, RecommendingAgent
 from streams.serving_model import ServingModel
@@ -148,6 +149,8 @@ def learning_agent(settings: Settings, metrics: Metrics) -> LearningAgent:
         recommend_config(settings), sources=sources, ranker=learner.ranker, bandit=bandit
     )
     topics = learnt_from(settings)
+    pseudonyms = settings.privacy.pseudonyms()
+    agree_in_folder(Path(settings.learner.snapshot_dir), own=naming_of(pseudonyms))
     return LearningAgent(
         LearningAgentConfig(
             topics=topics,
@@ -174,6 +177,7 @@ def learning_agent(settings: Settings, metrics: Metrics) -> LearningAgent:
         outcomes=SlateOutcomes(OutcomesConfig(window_ms=settings.learner.impression_window_minutes * 60_000)),
         metrics=metrics,
         clock=SystemClock(),
+        pseudonyms=pseudonyms,
     )
 
 
@@ -196,6 +200,7 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
         timer=stage_timer(metrics),
     )
     model = ServingModel(recommender, index=index)
+    pseudonyms = settings.privacy.pseudonyms()
     followed = topics_read(settings, *USER_TOPICS, Topic.ITEM_VECTORS, Topic.ADAPTERS)
     following = Following(
         sources=sources,
@@ -206,6 +211,7 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
         out_of_stock=serving.out_of_stock,
         metrics=metrics,
         clock=SystemClock(),
+        pseudonyms=pseudonyms,
     )
     events = topics_read(settings, *USER_TOPICS)
     store = RedisStore(settings.redis.options(), keys=settings.redis.key_space(partitions=kafka.partitions))
@@ -231,7 +237,9 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
         ),
         metrics=metrics,
         clock=SystemClock(),
+        pseudonyms=pseudonyms,
     )
+    naming = StoreNaming(store, own=naming_of(pseudonyms), partitions=kafka.partitions)
     app = make_app(app_config(settings, role="recommender"))
     reader = LogReader(
         kafka.confluent(),
@@ -245,6 +253,7 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
     backlog = Backlog(app, reader=reader, topics=events, behind_events=serving.behind_events, metrics=metrics)
 
     async def step(records: list[LogRecord]) -> list[Record]:
+        await naming.agree()
         return await agent.process(records, behind=backlog.behind(records))
 
     with Publisher(kafka.confluent(), shorter=shorter) as publisher:
