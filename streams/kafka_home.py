@@ -54,9 +54,13 @@ class KafkaHome:
     """One Apache Kafka node on free ports of 127.0.0.1. `kill` and `start` again keep its log.
 
     folder: keeps the data, the configuration and `kafka.log`; without it a temporary one that `stop` removes.
+    properties: lines that add to server.properties and win over its own, with {port} and {controller_port}; a
+    PLAINTEXT listener must stay at {port}.
     """
 
-    def __init__(self, home: Path, *, folder: Path | None = None, heap: str = "512m") -> None:
+    def __init__(
+        self, home: Path, *, folder: Path | None = None, heap: str = "512m", properties: str = ""
+    ) -> None:
         if not any((home / "libs").glob("kafka*.jar")):
             raise ServerUnavailable(f"KAFKA_HOME is {home}; it must be a folder with Kafka's jars in libs/")
         java = shutil.which("java")
@@ -66,6 +70,7 @@ class KafkaHome:
         self._controller_port = free_port(HOST)
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="headwater-kafka-")
         self._folder = folder or Path(self._temporary.name if self._temporary else "")
+        self._properties = properties
         self._log4j = self._folder / "log4j2.properties"
         self._java = [java, f"-Xmx{heap}", "-Xms64m", "-XX:+UseSerialGC"]
         self._java += [f"-Dlog4j2.configurationFile={self._log4j}", "-cp", f"{home.resolve()}/libs/*"]
@@ -120,7 +125,9 @@ class KafkaHome:
         data = self._folder / "data"
         config = self._folder / "server.properties"
         config.write_text(
-            _PROPERTIES.format(host=HOST, port=self.port, controller_port=self._controller_port, data=data)
+            (_PROPERTIES + self._properties).format(
+                host=HOST, port=self.port, controller_port=self._controller_port, data=data
+            )
         )
         self._log4j.write_text(_LOG4J)
         if not (data / "meta.properties").exists():
