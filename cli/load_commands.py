@@ -37,7 +37,8 @@ def replay(
     json: JsonOption = None,
 ) -> None:
     """Replay a stream into Kafka and measure every event's way to its recommendation, from the time it was due."""
-    kafka = context_of(context).connected().kafka
+    settings = context_of(context).connected()
+    kafka = settings.kafka
     report = run_replay(
         ReplayConfig(
             path=data,
@@ -55,6 +56,7 @@ def replay(
             id_prefix=id_prefix,
             warmup_s=warmup,
             topic_prefix=kafka.topic_prefix,
+            pseudonyms=settings.privacy.pseudonyms(),
         ),
         bootstrap=kafka.bootstrap_servers,
         kafka=kafka.kafka_python(),
@@ -81,7 +83,8 @@ def simulate(
     json: JsonOption = None,
 ) -> None:
     """Shoppers with planted tastes who click on what they are shown, so that the loop closes."""
-    kafka = context_of(context).connected().kafka
+    settings = context_of(context).connected()
+    kafka = settings.kafka
     report = run_simulation(
         SimulationConfig(
             items=items,
@@ -92,6 +95,7 @@ def simulate(
             organic=organic,
             taste_swap_at_s=taste_swap_at,
             topic_prefix=kafka.topic_prefix,
+            pseudonyms=settings.privacy.pseudonyms(),
         ),
         bootstrap=kafka.bootstrap_servers,
         kafka=kafka.kafka_python(),

@@ -9,6 +9,7 @@ from cli import bench_commands, dead_letters, load_commands, operations, tune
 from cli.chaos import chaos
 from cli.context import Context, fail_clearly
 from cli.pretrain import pretrain
+from cli.pseudonym import pseudonym
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,6 +33,7 @@ app.command("pretrain")(pretrain)
 app.command("schema")(operations.schema)
 app.command("doctor")(operations.doctor)
 app.command("warm-up")(operations.warm_up)
+app.command("pseudonym")(pseudonym)
 app.add_typer(operations.topics, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(bench_commands.app, name="bench")

@@ -62,6 +62,7 @@ class Pseudonyms:
         """The user's pseudonym."""
         known = self._users.get(user_id)
         if known is None:
+            self._make_room()
             known = self._users[user_id] = UserId(self._hash(user_id.encode()))
         return known
 
@@ -70,8 +71,6 @@ class Pseudonyms:
 
         In place, once, and only on events that nobody else holds: a copy of each would cost more than decoding it.
         """
-        if len(self) > self._limit:  # those in use come back with their next event
-            self._users, self._sessions = {}, {}
         for event in events:
             force_setattr(event, "user_id", self.user(event.user_id))
             if event.session_id is not None:
@@ -80,8 +79,14 @@ class Pseudonyms:
     def _session(self, session_id: str) -> str:
         known = self._sessions.get(session_id)
         if known is None:
+            self._make_room()
             known = self._sessions[session_id] = self._hash(_SESSION + session_id.encode())
         return known
+
+    def _make_room(self) -> None:
+        """Forget all once the limit is reached; those in use come back with their next event."""
+        if len(self) >= self._limit:
+            self._users, self._sessions = {}, {}
 
     def _hash(self, message: bytes) -> str:
         return hmac.digest(self._key, message, "sha256").hex()[:_DIGITS]

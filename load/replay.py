@@ -241,7 +241,9 @@ class _Run:
         if self.config.pace.flat_out:
             due_ns = now_ns
         self._delays_ns.append(now_ns - due_ns)
-        ticket = Ticket(event.user_id, due_ns, event_name(event) in self.config.awaited)
+        names = self.config.pseudonyms
+        user = event.user_id if names is None else names.user(event.user_id)
+        ticket = Ticket(user, due_ns, event_name(event) in self.config.awaited)
         self._books.sent(ticket)
         self._sender.send(
             self._dressed(event, due_ns=due_ns, start_ms=start_ms), ticket=ticket, now_ns=now_ns

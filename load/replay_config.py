@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from events.pseudonyms import Pseudonyms
 from load.columns import EVENT_NAMES, Columns
 from load.errors import BadLoadConfig
 from load.faults import Faults
@@ -28,7 +29,8 @@ class ReplayConfig:
 
     warmup_s: latencies of the first seconds are left out of the percentiles. settle_s: after the last event,
     wait for answers until none has come for so long; what is then unanswered is lost. awaited: the events
-    that must be answered. topic_prefix, linger_ms, fetch_wait_ms: how to speak to Kafka.
+    that must be answered. topic_prefix, linger_ms, fetch_wait_ms: how to speak to Kafka. pseudonyms: by which the
+    system names users, if it does.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class ReplayConfig:
     settle_s: float = 10.0
     awaited: frozenset[str] = AWAITED
     topic_prefix: str = ""
+    pseudonyms: Pseudonyms | None = None
     linger_ms: float = 1.0
     fetch_wait_ms: int = 20
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from events.ids import ItemId, UserId
+from events.pseudonyms import Pseudonyms
 from events.recommendation import Recommendation
 from events.types import AnyUserEvent, SelectItem
 from load.answers import AnswerReader
@@ -51,6 +52,7 @@ class SimulationConfig:
     publish_items: bool = True
     window_s: float = 5.0
     topic_prefix: str = ""
+    pseudonyms: Pseudonyms | None = None  # by which the system names shoppers, if it does
     linger_ms: float = 1.0
     fetch_wait_ms: int = 20
 
@@ -103,7 +105,8 @@ class _Shop:
         self._sessions = [0] * config.shoppers
         self._newest: dict[str, Recommendation] = {}  # by user; only the simulation's own shoppers
         self._users = [UserId(f"shopper-{config.seed}-{number}") for number in range(config.shoppers)]
-        self._known = frozenset(self._users)
+        names = config.pseudonyms  # user by what the system calls them
+        self._known = {user if names is None else names.user(user): user for user in self._users}
         self._tallies = Tallies(window_s=config.window_s, swap_at_s=config.taste_swap_at_s)
         self._shown: set[ItemId] = set()
         self._views = self._sent = self._recommendations = self._unreadable = self._unknown_items = 0
@@ -234,8 +237,9 @@ class _Shop:
 
     def _recommended(self, recommendation: Recommendation, _arrived_ns: int) -> None:
         self._recommendations += 1
-        if recommendation.user_id in self._known:
-            self._newest[recommendation.user_id] = recommendation
+        user = self._known.get(recommendation.user_id)
+        if user is not None:
+            self._newest[user] = recommendation
 
     def _cannot_read(self) -> None:
         self._unreadable += 1

@@ -41,7 +41,14 @@ def load_encoder(name_or_path: str, *, layers: int | None = None) -> Any:
             if layers > have:
                 raise ModelLoadError(f"{name_or_path} has {have} layers, {layers} were asked for")
             config.num_hidden_layers = layers
-        model = AutoModel.from_pretrained(path, config=config, attn_implementation="sdpa", dtype="float32")
+        model = AutoModel.from_pretrained(
+            path,
+            config=config,
+            attn_implementation="sdpa",
+            dtype="float32",
+            use_safetensors=True,  # the other format is a pickle
+            trust_remote_code=False,
+        )
     return model.eval()
 
 

@@ -7,14 +7,18 @@ from kafka.errors import KafkaError
 from kafka.protocol.api_key import ApiKey
 
 from events.clock import Clock
-from events.errors import HeadwaterError
+from serving.errors import StoreError
 from serving.ports import StoreInfo
 from serving.redis_store import RedisStore
 from streams import topics
 from streams.checks import Check, Status, clock_check
+from streams.doctor_advice import broker_advice, redis_advice
+from streams.doctor_permissions import permissions
 from streams.embedded import EmbeddedBroker, EmbeddedRedis
 from streams.errors import BrokerUnreachable, ServerUnavailable
 from streams.kafka_admin import admin_client
+from streams.kafka_refusal import refusal_of
+from streams.naming import RAW, OtherNames, naming_of
 from streams.settings import Settings
 
 CONNECT_TIMEOUT_S = 5.0
@@ -28,10 +32,13 @@ def broker_checks(settings: Settings, *, clock: Clock) -> list[Check]:
     try:
         with admin_client(settings.kafka, timeout_s=CONNECT_TIMEOUT_S) as client:
             checks = [_broker(client, settings=settings), *_broker_clock(client, clock=clock)]
+            checks += permissions(client, kafka=settings.kafka)
         return [*checks, _topics(settings)]
-    except (BrokerUnreachable, KafkaError) as error:
-        what = "start the broker, or correct KAFKA_BOOTSTRAP_SERVERS and the KAFKA_ security settings"
-        return [Check("broker", Status.FAIL, str(error), what)]
+    except (BrokerUnreachable, KafkaError, OSError) as error:
+        refusal, said = refusal_of(settings.kafka)
+        return [
+            Check("broker", Status.FAIL, f"{error} ({said})" if said else str(error), broker_advice(refusal))
+        ]
 
 
 def redis_checks(settings: Settings, *, clock: Clock) -> list[Check]:
@@ -40,11 +47,11 @@ def redis_checks(settings: Settings, *, clock: Clock) -> list[Check]:
         return [_embedded("redis", EmbeddedRedis)]
     before_ms = clock.now_ms()
     try:
-        info = asyncio.run(_ping(settings))
-    except HeadwaterError as error:
-        what = "start the server, or correct REDIS_URL, REDIS_PASSWORD and the REDIS_SSL_ settings"
-        return [Check("redis", Status.FAIL, str(error), what)]
-    checks = [Check("redis", Status.OK, f"{info.product} {info.version} answers"), _eviction(info)]
+        info, naming = asyncio.run(_ping(settings))
+    except StoreError as error:
+        return [Check("redis", Status.FAIL, str(error), redis_advice(error))]
+    said = f"{info.product} {info.version} answers and permits what batches need"
+    checks = [Check("redis", Status.OK, said), _naming(naming, settings=settings), _eviction(info)]
     if info.now_ms is not None:
         skew = clock_check("redis clock", their_ms=info.now_ms, before_ms=before_ms, after_ms=clock.now_ms())
         checks.append(skew)
@@ -102,17 +109,31 @@ def _topics(settings: Settings) -> Check:
         return Check("topics", Status.OK, f"all {len(report.present)} are as the settings ask for")
     detail = "; ".join(f"{name} {difference}" for name, difference in report.differences.items())
     status = Status.FAIL if report.refused else Status.WARN
+    if topics.NOT_PERMITTED in detail:
+        return Check("topics", status, detail, "give the user the ACLs of docs/security.md (Kafka)")
     return Check("topics", status, detail, "run `headwater topics ensure`, then mend what it reports")
 
 
-async def _ping(settings: Settings) -> StoreInfo:
+async def _ping(settings: Settings) -> tuple[StoreInfo, str | None]:
     store = RedisStore(
         settings.redis.options(), keys=settings.redis.key_space(partitions=settings.kafka.partitions)
     )
     try:
-        return await store.ping()
+        info = await store.ping()
+        await store.probe()
+        return info, await store.naming()
     finally:
         await store.close()
+
+
+def _naming(found: str | None, *, settings: Settings) -> Check:
+    own = naming_of(settings.privacy.pseudonyms())
+    told = "their own ids" if own == RAW else "pseudonyms"
+    if found in (None, own):
+        return Check("shoppers", Status.OK, f"named by {told}")
+    wrong = OtherNames(place=f"Redis under {settings.redis.prefix}", found=found or "", own=own)
+    what = "give this worker the key of the others (docs/security.md, Changing the key)"
+    return Check("shoppers", Status.FAIL, str(wrong), what)
 
 
 def _eviction(info: StoreInfo) -> Check:

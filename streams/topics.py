@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError
 
 from events.topics import COMPACTED_TOPICS, USER_TOPICS, Topic
 from streams.errors import BrokerUnreachable, TopicMismatch
@@ -17,6 +17,7 @@ CleanupPolicy = Literal["delete", "compact"]
 DAY_MS = 24 * 3600 * 1000
 FOR_EVER = -1
 VISIBLE_TIMEOUT_MS = 20_000
+NOT_PERMITTED = "this user may not even describe it"
 LETTER_MAX_BYTES = 2 * 1024 * 1024  # the largest record of another topic, and its letter's headers
 SINGLE_PARTITION = (Topic.ADAPTERS, Topic.DEAD_LETTERS)
 
@@ -147,9 +148,14 @@ def _compare(
 ) -> TopicReport:
     counts = _partition_counts(client, names=[spec.name for spec in wanted])
     configs = _configs(client, names=list(counts))
+    unseen = _not_permitted(client, names=[spec.name for spec in wanted])
     differences: dict[str, str] = {}
     refused = []
     for spec in wanted:
+        if spec.name in unseen:
+            differences[spec.name] = NOT_PERMITTED
+            refused.append(spec.name)
+            continue
         problem, fatal = _difference(spec, count=counts.get(spec.name), configs=configs.get(spec.name, {}))
         if problem:
             differences[spec.name] = problem
@@ -197,6 +203,14 @@ def _partition_counts(client: KafkaAdminClient, *, names: Sequence[str]) -> dict
         topic["name"]: len(topic["partitions"])
         for topic in client.describe_topics(list(names))
         if topic["error_code"] == 0
+    }
+
+
+def _not_permitted(client: KafkaAdminClient, *, names: Sequence[str]) -> set[str]:
+    """Those of `names` that this user may not even describe; whether they exist is not told."""
+    described = client.describe_topics(list(names))
+    return {
+        topic["name"] for topic in described if topic["error_code"] == TopicAuthorizationFailedError.errno
     }
 
 

@@ -5,7 +5,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import uvloop
 
@@ -48,13 +47,13 @@ from streams.metrics import Metrics
 from streams.naming import StoreNaming, agree_in_folder, naming_of
 from streams.publisher import Publisher, Record
 from streams.recommending import AgentConfig, RecommendingAgent
+from streams.roles import ACCESS, Role, group_of
 from streams.serving_model import ServingModel
 from streams.settings import Settings
 from streams.slates import SlateMaker, SlatesConfig
 from streams.topics import specs, topic_name
 from streams.warming import warm_up
 
-Role = Literal["recommender", "encoder", "learner"]
 log = get_logger("worker")
 _FETCH_WAIT_MS = 6  # of shoppers' own events
 _FOLLOW_WAIT_MS = 25  # of everybody's, which no shopper waits for
@@ -130,7 +129,7 @@ def run_learner(settings: Settings, metrics: Metrics) -> None:
 
 def learnt_from(settings: Settings) -> dict[str, Topic]:
     """What the learner reads: full topic name -> what it carries."""
-    return topics_read(settings, *USER_TOPICS, Topic.RECOMMENDATIONS, Topic.ITEM_VECTORS)
+    return topics_read(settings, *ACCESS["learner"].reads)
 
 
 def learning_agent(settings: Settings, metrics: Metrics) -> LearningAgent:
@@ -201,7 +200,7 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
     )
     model = ServingModel(recommender, index=index)
     pseudonyms = settings.privacy.pseudonyms()
-    followed = topics_read(settings, *USER_TOPICS, Topic.ITEM_VECTORS, Topic.ADAPTERS)
+    followed = topics_read(settings, *ACCESS["recommender"].reads)
     following = Following(
         sources=sources,
         index=index,
@@ -284,7 +283,7 @@ def topics_read(settings: Settings, *topics: Topic) -> dict[str, Topic]:
 def app_config(settings: Settings, *, role: Role) -> AppConfig:
     kafka = settings.kafka
     return AppConfig(
-        group=f"{kafka.topic_prefix}headwater-{role}",
+        group=group_of(role, topic_prefix=kafka.topic_prefix),
         bootstrap_servers=kafka.bootstrap_servers,
         data_dir=Path(tempfile.gettempdir()) / "headwater-faust",
         session_timeout_s=kafka.session_timeout_s,

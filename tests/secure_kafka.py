@@ -1,6 +1,7 @@
 """Apache Kafka as a careful shop runs it: SASL and TLS listeners, users, and nothing allowed without an ACL."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,14 @@ from streams.kafka_settings import KafkaSettings
 from streams.processes import free_port
 from tests.certificates import Authority
 
-PASSWORDS = {"headwater": "correct-horse-battery", "storefront": "shop-window-1912", "stranger": "nothing-at-all"}
+DOCUMENT = Path(__file__).parents[1] / "docs" / "security.md"
+PASSWORDS = {
+    "recommender": "correct-horse-battery",
+    "learner": "staple-of-the-learner",
+    "encoder": "vectors-only-please",
+    "storefront": "shop-window-1912",
+    "stranger": "nothing-at-all",
+}
 _PROPERTIES = """\
 listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller_port}},\
 SASL_PLAINTEXT://127.0.0.1:{sasl},SASL_SSL://127.0.0.1:{sasl_tls},SSL://127.0.0.1:{tls}
@@ -81,17 +89,26 @@ class SecureKafka:
         assert result["failed"] == [], result["failed"]
 
 
-def acl(user: str, *, on: str, name: str, operation: str, prefixed: bool = True) -> ACL:
-    """An ACL as docs/security.md writes it: `on` TOPIC, GROUP or CLUSTER, `operation` READ, WRITE and so on."""
-    kind = ResourceType[on]
-    pattern = ACLResourcePatternType.PREFIXED if prefixed else ACLResourcePatternType.LITERAL
+def acl(user: str, *, on: str, name: str, operation: str) -> ACL:
+    """One permission: `on` TOPIC or GROUP, `operation` READ, WRITE and so on."""
     return ACL(
         principal=f"User:{user}",
         host="*",
         operation=ACLOperation[operation],
         permission_type=ACLPermissionType.ALLOW,
-        resource_pattern=ResourcePattern(kind, name, pattern),
+        resource_pattern=ResourcePattern(ResourceType[on], name, ACLResourcePatternType.LITERAL),
     )
+
+
+def documented_acls() -> list[ACL]:
+    """Those of docs/security.md: a line is user, operation, kind and names."""
+    [block] = re.findall(r"```kafka-acls\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
+    lines = [line.split() for line in block.splitlines()]
+    return [
+        acl(user, on=kind, name=name, operation=operation)
+        for user, operation, kind, *names in lines
+        for name in names
+    ]
 
 
 @contextmanager

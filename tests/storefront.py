@@ -11,6 +11,7 @@ from confluent_kafka import Producer
 from events.codec import encode
 from events.flatten import HashCache, to_columns
 from events.ids import ItemId, UserId
+from events.pseudonyms import Pseudonyms
 from events.recommendation import Recommendation, decode_recommendation
 from events.topics import USER_TOPICS, Topic
 from events.types import AddToCart, AnyUserEvent, CatalogueItem, Item, Purchase, ViewItem
@@ -193,14 +194,16 @@ def visits(
     return made
 
 
-def folded(log: Sequence[LogRecord], *, settings: Settings) -> dict[tuple[int, str], bytes]:
+def folded(
+    log: Sequence[LogRecord], *, settings: Settings, pseudonyms: Pseudonyms | None = None
+) -> dict[tuple[int, str], bytes]:
     """The states that the log leaves, by partition and user: each event once, in log order, in this process.
 
     Only for logs in which a user's events lie on one topic."""
     topics = {topic_name(topic, kafka=settings.kafka): topic for topic in USER_TOPICS}
     numbers = {topic: number for number, topic in enumerate(USER_TOPICS)}
     records = sorted(log)
-    arrivals = decode_records(records, topics=topics, now_ms=4_000_000_000_000)
+    arrivals = decode_records(records, topics=topics, now_ms=4_000_000_000_000, pseudonyms=pseudonyms)
     homes = [records[at] for at in arrivals.origins]
     codec = state_codec(settings)
     columns = to_columns(arrivals.events, hashes=HashCache())
