@@ -9,6 +9,7 @@ from statistics import median
 from uuid import uuid4
 
 from bench.contenders import time_headwater, time_raw
+from bench.learning_alone import time_learning_alone
 from bench.machine import Machine
 from bench.report import BenchReport, Goal
 from bench.servers import BrokerKind, running
@@ -89,6 +90,10 @@ def _turns(
         ("headwater_eps", lambda own: time_headwater(settings=own, records=single, events=count)),
         ("aiokafka_eps", lambda own: time_raw("aiokafka", settings=own, records=single, count=count)),
         ("headwater_envelope_eps", lambda own: time_headwater(settings=own, records=enveloped, events=count)),
+        (
+            "learning_alone_eps",
+            lambda own: time_learning_alone(settings=own, records=enveloped(own), events=count),
+        ),
     ]
 
 
@@ -121,7 +126,10 @@ def _report(
             "headwater_envelope_eps": figures["headwater_envelope_eps"],
             "faust_raw_eps": faust,
             "aiokafka_eps": figures["aiokafka_eps"],
+            "learning_alone_eps": figures["learning_alone_eps"],
             "ratio_to_faust_raw": own / faust,
+            "envelope_ratio_to_faust_raw": figures["headwater_envelope_eps"] / faust,
+            "learning_alone_ratio": figures["learning_alone_eps"] / own,
             "envelope_ratio": figures["headwater_envelope_eps"] / own,
         },
         goals=(Goal("ratio_to_faust_raw", 0.7, at_least=True), Goal("envelope_ratio", 10, at_least=True)),
@@ -140,6 +148,8 @@ def _report(
             "each contender is ready, stopped while its backlog is written, and timed from SIGCONT to its last "
             "event; Headwater's is over when Redis holds the last offset of every partition and the sources have "
             "learnt every event; slates wait meanwhile, as they do on a backlog",
+            "learning_alone is the sources' reader by itself, in envelopes, in process: no broker, no Redis, no agent; "
+            "a worker cannot take envelopes faster than that",
         ),
         machine=machine,
     )
