@@ -18,7 +18,8 @@ class RedisOptions:
     """One Redis, Valkey or compatible server, or a cluster of them.
 
     url: redis://host:port/db, rediss:// for TLS, unix:///path. Credentials given here win over the URL's.
-    A call takes at most (retries + 1) * timeout_s plus the waits between: backoff_s, doubled each time.
+    A call takes at most (retries + 1) * timeout_s plus the waits between: backoff_s, doubled each time; and
+    never more than patience_s, where that is set.
     """
 
     url: str = field(repr=False)
@@ -33,6 +34,7 @@ class RedisOptions:
     timeout_s: float = 5.0
     retries: int = 4
     backoff_s: float = 0.05
+    patience_s: float | None = None
 
     def __post_init__(self) -> None:
         if not url_is_readable(self.url):
@@ -53,6 +55,8 @@ class RedisOptions:
                 f"connect_timeout_s {self.connect_timeout_s}, timeout_s {self.timeout_s}; expected above 0; "
                 f"retries {self.retries}, backoff_s {self.backoff_s}; expected 0 or more"
             )
+        if self.patience_s is not None and self.patience_s <= 0:
+            raise ValueError(f"patience_s is {self.patience_s}; expected above 0, or None")
 
     @property
     def address(self) -> str:

@@ -4,6 +4,7 @@ Keys and times to live: keys.py. The scripts: redis_scripts.py.
 """
 
 import asyncio
+import builtins
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
@@ -184,6 +185,21 @@ class RedisStore:
         return replies
 
     async def _try(self, call: Callable[[], Awaitable[_Reply]]) -> _Reply:
+        """`call`'s result; it is tried again while the server is away, for as long as patience lasts.
+
+        A call given up in the middle leaves its connection closed, so that no later call reads its answer.
+        """
+        patience_s = self._options.patience_s
+        try:
+            async with asyncio.timeout(patience_s):
+                return await self._tries(call)
+        except builtins.TimeoutError as error:
+            raise StoreUnavailable(
+                f"{self._options.address} did not answer within {patience_s} s. "
+                "Check that the server runs and what keeps it busy (SLOWLOG GET, INFO)"
+            ) from error
+
+    async def _tries(self, call: Callable[[], Awaitable[_Reply]]) -> _Reply:
         """`call`'s result; it is tried again while the server is away, as reads and writes may be."""
         address = self._options.address
         for attempt in range(self._options.retries + 1):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import time
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -74,19 +75,21 @@ def attach(
 
 async def micro_batches(stream: Any, *, batch_max: int) -> AsyncIterator[list[Any]]:
     """The stream's events, not acked, in lists of what came since the one before was asked for: `batch_max`
-    records, at most one bundle more."""
+    records, at most one bundle more, of every partition in turn."""
     arrived = _Arrived(batch_max)
 
     async def gather() -> None:
         stream.enable_acks = False
         async for _ in stream:
-            await arrived.add(stream.current_event)
+            arrived.add(stream.current_event)
 
     gathering = asyncio.create_task(gather())
     gathering.add_done_callback(lambda _task: arrived.changed.set())
     try:
         while not gathering.done():
             if events := await arrived.take():
+                for event in events:
+                    event.app.consumer.taken(event.message)
                 yield events
         gathering.result()  # raises what ended it
     finally:
@@ -94,31 +97,34 @@ async def micro_batches(stream: Any, *, batch_max: int) -> AsyncIterator[list[An
 
 
 class _Arrived:
-    """Events that nobody has taken yet; whoever adds one waits while they hold `limit` records."""
+    """Events that nobody has taken yet. `take` goes round the partitions, so that the backlog of one does not
+    make the others wait; how much of a partition may lie here is the consumer's to see to."""
 
     def __init__(self, limit: int) -> None:
         self.changed = asyncio.Event()  # something came, or nothing will any more
         self._limit = limit
-        self._room = asyncio.Event()
-        self._room.set()
-        self._events: list[Any] = []
-        self._records = 0
+        self._queues: OrderedDict[int, deque[Any]] = OrderedDict()  # by partition, whose turn it is first
 
-    async def add(self, event: Any) -> None:
-        await self._room.wait()
-        self._events.append(event)
-        self._records += len(event.message.records)
-        if self._records >= self._limit:
-            self._room.clear()
+    def add(self, event: Any) -> None:
+        self._queues.setdefault(event.message.partition, deque()).append(event)
         self.changed.set()
 
     async def take(self) -> list[Any]:
-        """All of them, once there are any; none when `changed` was set for another reason."""
+        """Some events of every partition, `limit` records or a bundle more, once there are any; none when
+        `changed` was set for another reason."""
         await self.changed.wait()
-        self.changed.clear()
-        self._room.set()
-        events, self._events, self._records = self._events, [], 0
-        return events
+        taken: list[Any] = []
+        records = 0
+        while self._queues and records < self._limit:
+            partition, queue = self._queues.popitem(last=False)
+            event = queue.popleft()
+            taken.append(event)
+            records += len(event.message.records)
+            if queue:
+                self._queues[partition] = queue
+        if not self._queues:
+            self.changed.clear()
+        return taken
 
 
 def ready_when_assigned(app: faust.App, metrics: Metrics) -> None:

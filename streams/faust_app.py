@@ -8,7 +8,7 @@ from typing import Any
 import faust
 from yarl import URL
 
-from streams.transport import HeadwaterTransport
+from streams.transport import HeadwaterTransport, OnPositions
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,16 @@ class AppConfig:
     credentials: Any = None  # faust.auth credentials for SASL
 
 
-def make_app(config: AppConfig, *, start_offsets: Mapping[tuple[str, int], int] | None = None) -> faust.App:
+def make_app(
+    config: AppConfig,
+    *,
+    start_offsets: Mapping[tuple[str, int], int] | None = None,
+    on_positions: OnPositions = lambda _positions: None,
+) -> faust.App:
     """A Faust app that takes raw bytes, crashes on an agent's error, and commits only what was acked.
 
     With `start_offsets` (next offset by topic and partition, 0 where absent) it reads from there, whatever the
-    group has committed.
+    group has committed. `on_positions` hears, after every assignment, where each partition is read on.
     """
     brokers = [URL(f"kafka://{server.strip()}") for server in config.bootstrap_servers.split(",")]
     app = faust.App(
@@ -61,5 +66,6 @@ def make_app(config: AppConfig, *, start_offsets: Mapping[tuple[str, int], int] 
         fetch_wait_ms=config.fetch_wait_ms,
         fetch_min_bytes=config.fetch_min_bytes,
         start_offsets=start_offsets,
+        on_positions=on_positions,
     )
     return app

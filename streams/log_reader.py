@@ -21,6 +21,19 @@ class LogRecord(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
+def log_record(message: Any) -> LogRecord:
+    """The record that a confluent_kafka message without an error is."""
+    return LogRecord(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        tuple(message.headers() or ()),
+    )
+
+
 class LogReader:
     """Calls `handle` with the records of `topics`, in order within a partition, on a thread of its own.
 
@@ -110,17 +123,7 @@ class LogReader:
         for message in messages:
             error = message.error()
             if error is None:
-                records.append(
-                    LogRecord(
-                        message.topic(),
-                        message.partition(),
-                        message.offset(),
-                        message.timestamp()[1],
-                        message.key(),
-                        message.value(),
-                        tuple(message.headers() or ()),
-                    )
-                )
+                records.append(log_record(message))
             elif error.code() == KafkaError._PARTITION_EOF:
                 ends.append((message.topic(), message.partition()))
             elif error.fatal() or error.code() in (

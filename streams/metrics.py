@@ -66,6 +66,7 @@ class Metrics:
         self._server: Any = None
         self._collect_runtime()
         self._make_serving()
+        self._make_rebuild()
         self._make_log_position()
         self._make_learning()
         self.ready = Gauge(
@@ -131,6 +132,28 @@ class Metrics:
             "From an item vector's arrival in Kafka to its being retrievable",
             buckets=FRESHNESS_BUCKETS_MS,
             registry=registry,
+        )
+
+    def _make_rebuild(self) -> None:
+        registry = self.registry
+        self.store_away = Gauge(
+            "headwater_store_away", "1 while the user store does not answer, else 0", registry=registry
+        )
+        self.rebuilds = Counter(
+            "headwater_rebuilds", "Partitions whose states were found to lack events", registry=registry
+        )
+        self.rebuilding_partitions = Gauge(
+            "headwater_rebuilding_partitions",
+            "Partitions whose states lack events that are replayed from the log",
+            registry=registry,
+        )
+        self.rebuild_left = Gauge(
+            "headwater_rebuild_left_records",
+            "Records to replay of the partition that is rebuilt now",
+            registry=registry,
+        )
+        self.replayed = Counter(
+            "headwater_replayed_events", "Events that were replayed into states", registry=registry
         )
 
     def _make_log_position(self) -> None:

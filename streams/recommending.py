@@ -6,27 +6,24 @@ records are acked; until then everything here may happen again, and doing it twi
 
 import asyncio
 import os
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from events.clock import Clock
 from events.codec import Reject
-from events.columns import Kind
-from events.flatten import EventColumns, HashCache, to_columns
 from events.ids import UserId, stable_hash
 from events.pseudonyms import Pseudonyms
-from events.topics import USER_TOPICS, Topic
-from serving.errors import StaleWriter, StateFormatError
+from events.topics import Topic
+from serving.errors import StaleWriter
 from serving.ports import PartitionWrite, StoredBatch, UserAt, UserStore
 from serving.state import StateCodec
-from serving.state_layout import LAST_MS
+from streams.continuity import Continuity
 from streams.dead_letters import letter
 from streams.decoding import Arrivals, decode_records
+from streams.folding import Folded, Folding
 from streams.log_reader import LogRecord
 from streams.logs import get_logger
 from streams.metrics import Metrics, timed_ms
@@ -35,9 +32,7 @@ from streams.slates import SlateMaker, Turn
 
 log = get_logger("recommender")
 
-_Value = TypeVar("_Value")
 _TRIES = 5
-_TOPIC_NUMBER = {topic: number for number, topic in enumerate(USER_TOPICS)}
 
 
 Publish = Callable[[Sequence[Record]], Awaitable[None]]  # returns when the broker has the records
@@ -53,8 +48,8 @@ class AgentConfig:
 
 
 class RecommendingAgent:
-    """Folds events into users' states and answers them with slates. One call of `process` or `catch_up` at a
-    time (it sees to that itself), because both read and write the same partitions."""
+    """Folds events into users' states and answers them with slates. One call of `process`, `catch_up`, `replay`
+    or `settle` at a time (it sees to that itself), because all read and write the same partitions."""
 
     def __init__(
         self,
@@ -63,6 +58,7 @@ class RecommendingAgent:
         store: UserStore,
         codec: StateCodec,
         slates: SlateMaker,
+        continuity: Continuity,
         metrics: Metrics,
         clock: Clock,
         pseudonyms: Pseudonyms | None = None,
@@ -71,28 +67,26 @@ class RecommendingAgent:
         self._store = store
         self._codec = codec
         self._slates = slates
+        self._continuity = continuity
         self._metrics = metrics
         self._clock = clock
         self._pseudonyms = pseudonyms
-        self._hashes = HashCache()
+        self._folding = Folding(codec, topics=config.topics, metrics=metrics)
         self._turn = asyncio.Lock()
         self._worker = os.urandom(6).hex()  # tells this worker's batches from another's
         self._batch = 0
 
-    async def process(self, records: Sequence[LogRecord], *, behind: bool) -> list[Record]:
+    async def process(self, records: Sequence[LogRecord], *, behind: Collection[int] = ()) -> list[Record]:
         """Take one micro-batch (offsets rising within a partition); return what to publish before acking it.
 
-        `behind` on a backlog, states are updated and slates wait for `catch_up`.
+        In the partitions that are `behind` on a backlog, states are updated and slates wait for `catch_up`. In
+        those that lack events, and in all while the store is away, slates are made from what is there; the
+        states follow by `replay`.
         StaleWriter when other workers keep writing the same partitions: this one has lost them.
         """
         async with self._turn:
             # 1. Decode; what breaks the contract is set aside with its reason.
-            arrivals = decode_records(
-                records,
-                topics=self._config.topics,
-                now_ms=self._clock.now_ms(),
-                pseudonyms=self._pseudonyms,
-            )
+            arrivals = self._decode(records)
             letters = [self._letter(record, reject) for record, reject in arrivals.rejects]
             for attempt in range(_TRIES):
                 try:
@@ -101,6 +95,7 @@ class RecommendingAgent:
                     if attempt == _TRIES - 1:
                         raise
                     continue
+                self._continuity.took(records)
                 return letters + slates
             raise AssertionError("unreachable")
 
@@ -116,69 +111,117 @@ class RecommendingAgent:
                 await self._serve_waiting(partition, users, publish=publish)
             return len(users)
 
+    async def replay(
+        self, partition: int, records: Sequence[LogRecord], *, marks: Mapping[str, int]
+    ) -> dict[str, int]:
+        """Fold records of a partition that its states lack; the watermarks once they are written.
+
+        `marks` are the watermarks that the one before this left. StaleWriter, with nothing written, when the
+        store has others: it has lost this replay too, or the partition has another owner.
+        """
+        async with self._turn:
+            arrivals = self._decode(records)
+            batch = self._folding.batch(records, arrivals)
+            stored = await self._store.read(batch.users, partitions=[partition])
+            self._same(partition, stored.applied[partition], marks)
+            folded = self._folding.fold(batch, stored=stored)
+            await self._store.write(self._folding.writes(folded, stored=stored, batch_id=self._batch_id))
+            self._metrics.replayed.inc(folded.counts(new=True).total())
+            return dict(folded.watermarks[partition])
+
+    async def settle(self, partition: int, *, marks: Mapping[str, int], reached: Mapping[str, int]) -> bool:
+        """Take the partition as whole again, unless more of it was taken than the replay has `reached`.
+
+        Who was answered without a state waits for a slate from it. StaleWriter as in `replay`.
+        """
+        async with self._turn:
+            taken = self._continuity.taken(partition)
+            if any(reached.get(topic, 0) < offset for topic, offset in taken.items()):
+                return False
+            # The end of a topic may hold no record any more, so a watermark may have to move without one.
+            applied = {topic: at - 1 for topic, at in taken.items() if at - 1 > marks.get(topic, -1)}
+            write = PartitionWrite(
+                partition,
+                batch_id=self._batch_id(partition),
+                expected=marks,
+                applied=applied,
+                waiting=self._continuity.owed(partition),
+            )
+            await self._store.write([write])
+            self._continuity.restored(partition)
+            return True
+
+    async def look(self, partitions: Collection[int]) -> None:
+        """Find out which of these partitions lack events, and that the store is back."""
+        async with self._turn:
+            applied = await self._store.applied(partitions)
+            self._continuity.back()
+            self._continuity.check(applied)
+
     async def _fold_and_recommend(
-        self, records: Sequence[LogRecord], arrivals: Arrivals, *, behind: bool
+        self, records: Sequence[LogRecord], arrivals: Arrivals, *, behind: Collection[int]
     ) -> list[Record]:
-        columns = to_columns(arrivals.events, hashes=self._hashes)
-        places = self._places(records)  # (R, 3)
-        latest = np.zeros(len(columns.users), np.int64)  # (B,) record of each user's last event
-        latest[columns.event_user] = arrivals.origins
-        users = list(zip(places[latest, 1].tolist(), columns.users, strict=True))
+        batch = self._folding.batch(records, arrivals)
         partitions = {record.partition for record in records}
 
         # 2. One round trip: the users' states, and how far their partitions have been applied.
-        with self._stage("read"):
-            stored = await self._store.read(users, partitions=partitions)
-            states = self._unpack(stored, columns)
+        stored, stateless = await self._read(batch.users, partitions)
+        lacking = partitions if stateless else self._continuity.check(stored.applied)
 
         # 3. Drop what has been applied before, fold in the rest.
-        new = np.array(
-            [record.offset > stored.applied[record.partition].get(record.topic, -1) for record in records],
-            np.bool_,
-        )  # (R,)
-        fresh = new[arrivals.origins]
-        applied = self._codec.fold(
-            states, columns=columns, positions=places[arrivals.origins], skip=~fresh
-        )  # (n,)
-        changed = np.unique(columns.event_user[applied]).astype(np.int64)
-        watermarks = _advanced(stored.applied, records)
+        folded = self._folding.fold(batch, stored=stored)
 
         # 4. Sources, ranker, diversity layer: a slate for each user who did something. Being shown a list is no
         #    reason for another one: it would be shown again, and so on.
-        due = np.unique(columns.event_user[columns.event_kinds != Kind.IMPRESSION]).tolist()
-        slates = (
-            []
-            if behind
-            else self._slates.make(
-                [
-                    Turn(
-                        user_id=columns.users[row],
-                        partition=users[row][0],
-                        state=states[row],
-                        arrived_ms=records[latest[row]].timestamp_ms,
-                        watermarks=watermarks[users[row][0]],
-                    )
-                    for row in due
-                ]
-            )
+        waits = frozenset[int]() if stateless else behind
+        due = batch.acted()
+        now = [row for row in due if batch.users[row][0] not in waits]
+        slates = self._slates.make(
+            [
+                Turn(
+                    user_id=UserId(batch.users[row][1]),
+                    partition=batch.users[row][0],
+                    state=folded.states[row],
+                    arrived_ms=batch.last_record(row).timestamp_ms,
+                    watermarks=folded.watermarks[batch.users[row][0]],
+                    lacks=_lacks(stateless, batch.users[row][0] in lacking),
+                )
+                for row in now
+            ]
         )
 
-        # 5. One round trip, atomic: states, slates, waiting users, and the offsets that they include.
-        writes = self._writes(
-            stored,
-            watermarks,
-            states=zip(
-                [users[row] for row in changed.tolist()], self._codec.pack(states, rows=changed), strict=True
-            ),
-            slates=[(users[row], slate.value or b"") for row, slate in zip(due, slates, strict=False)],
-            waiting=zip([users[row] for row in due], states[due, LAST_MS].tolist(), strict=True)
-            if behind
-            else (),
+        # 5. One round trip, atomic: states, slates, waiting users, and the offsets that they include. Who got a
+        #    slate from a state that lacks something waits for another one.
+        answered = set() if stateless else {row for row in now if batch.users[row][0] not in lacking}
+        waiting = [row for row in due if row not in answered]
+        writes = self._folding.writes(
+            folded,
+            stored=stored,
+            batch_id=self._batch_id,
+            lacking=lacking,
+            slates=[(row, slate.value or b"") for row, slate in zip(now, slates, strict=True)],
+            waiting=waiting,
         )
-        with self._stage("write"):
-            await self._store.write(writes)
-        self._count(records, events=np.bincount(arrivals.origins, minlength=len(records)), new=new)
+        if not await self._write(writes):
+            for (partition, user), last_ms in folded.last_ms(due):
+                self._continuity.owe(partition, {user: last_ms})
+        self._count(folded)
         return slates
+
+    async def _read(self, users: Sequence[UserAt], partitions: Collection[int]) -> tuple[StoredBatch, bool]:
+        """What the store has, or, while it is away, nothing and True."""
+        if not self._continuity.away:
+            with self._continuity.tolerating_absence(), self._stage("read"):
+                return await self._store.read(users, partitions=partitions), False
+        return StoredBatch([None] * len(users), {at: {} for at in partitions}, {}), True
+
+    async def _write(self, writes: Sequence[PartitionWrite]) -> bool:
+        """Whether it is known to be written; if it is not, and the store lacks it, it is replayed later."""
+        if not self._continuity.away:
+            with self._continuity.tolerating_absence(), self._stage("write"):
+                await self._store.write(writes)
+                return True
+        return False
 
     async def _serve_waiting(self, partition: int, users: Sequence[str], *, publish: Publish) -> None:
         stored = await self._store.read([(partition, user) for user in users])
@@ -206,65 +249,23 @@ class RecommendingAgent:
         except StaleWriter:
             log.info("partition %d has a new owner, which finds its %d users waiting", partition, len(users))
 
-    def _unpack(self, stored: StoredBatch, columns: EventColumns) -> NDArray[np.int64]:
-        """(B, W) states; a state that cannot be read any more starts anew and is counted."""
-        try:
-            return self._codec.unpack(stored.states, users=columns.user_hashes)
-        except StateFormatError as error:
-            self._metrics.degradations.labels(kind="unreadable-state").inc(len(error.rows))
-            log.error("states start anew: %s", error)
-            blobs = [None if row in error.rows else blob for row, blob in enumerate(stored.states)]
-            return self._codec.unpack(blobs, users=columns.user_hashes)
-
-    def _places(self, records: Sequence[LogRecord]) -> NDArray[np.int64]:
-        """(R, 3) int64: topic number, partition and offset of each record."""
-        topics = self._config.topics
-        return np.array(
-            [(_TOPIC_NUMBER[topics[record.topic]], record.partition, record.offset) for record in records],
-            np.int64,
-        ).reshape(-1, 3)
-
-    def _writes(
-        self,
-        stored: StoredBatch,
-        watermarks: Mapping[int, Mapping[str, int]],
-        *,
-        states: Iterable[tuple[UserAt, bytes]],
-        slates: Iterable[tuple[UserAt, bytes]],
-        waiting: Iterable[tuple[UserAt, int]],
-    ) -> list[PartitionWrite]:
-        """What changes in each partition: packed states, slates, and who waits for one since when."""
-        changes, made, late = _by_partition(states), _by_partition(slates), _by_partition(waiting)
-        return [
-            PartitionWrite(
-                partition=partition,
-                batch_id=self._batch_id(partition),
-                expected=stored.applied[partition],
-                applied={
-                    topic: at for topic, at in marks.items() if at > stored.applied[partition].get(topic, -1)
-                },
-                states=changes[partition],
-                slates=made[partition],
-                waiting=late[partition],
-                served=list(made[partition]),
-            )
-            for partition, marks in watermarks.items()
-        ]
+    def _same(self, partition: int, found: Mapping[str, int], marks: Mapping[str, int]) -> None:
+        if dict(found) != dict(marks):
+            raise StaleWriter(found={partition: found}, expected={partition: marks}, written=[])
 
     def _stage(self, stage: str) -> Any:
         return timed_ms(self._metrics.stage_ms.labels(stage=stage))
 
-    def _count(
-        self, records: Sequence[LogRecord], *, events: NDArray[np.int64], new: NDArray[np.bool_]
-    ) -> None:
-        """Count `events` (R,) of each record, apart where the record was applied before."""
-        self._metrics.batch_events.observe(int(events.sum()))
-        counts: Counter[tuple[str, bool]] = Counter()
-        for record, held, is_new in zip(records, events.tolist(), new.tolist(), strict=True):
-            counts[record.topic, is_new] += held
-        for (topic, is_new), count in counts.items():
-            counter = self._metrics.events if is_new else self._metrics.duplicates
-            counter.labels(topic=topic).inc(count)
+    def _count(self, folded: Folded) -> None:
+        self._metrics.batch_events.observe(len(folded.batch.columns))
+        for counter, new in ((self._metrics.events, True), (self._metrics.duplicates, False)):
+            for topic, count in folded.counts(new=new).items():
+                counter.labels(topic=topic).inc(count)
+
+    def _decode(self, records: Sequence[LogRecord]) -> Arrivals:
+        return decode_records(
+            records, topics=self._config.topics, now_ms=self._clock.now_ms(), pseudonyms=self._pseudonyms
+        )
 
     def _batch_id(self, partition: int) -> str:
         self._batch += 1
@@ -275,20 +276,6 @@ class RecommendingAgent:
         return letter(record, reject, topic=self._config.dead_letters_topic)
 
 
-def _advanced(
-    applied: Mapping[int, Mapping[str, int]], records: Sequence[LogRecord]
-) -> dict[int, dict[str, int]]:
-    """The watermarks once `records` are applied; they never move back."""
-    marks = {partition: dict(applied[partition]) for partition in {record.partition for record in records}}
-    for record in records:
-        of_partition = marks[record.partition]
-        of_partition[record.topic] = max(record.offset, of_partition.get(record.topic, -1))
-    return marks
-
-
-def _by_partition(of_users: Iterable[tuple[UserAt, _Value]]) -> defaultdict[int, dict[str, _Value]]:
-    """The values of users, by partition and user."""
-    parts: defaultdict[int, dict[str, _Value]] = defaultdict(dict)
-    for (partition, user), value in of_users:
-        parts[partition][user] = value
-    return parts
+def _lacks(stateless: bool, lacking: bool) -> str:
+    """What a slate goes without: everything that the store has, or what is being replayed."""
+    return "no-state" if stateless else "rebuilding" if lacking else ""

@@ -59,6 +59,12 @@ class RedisSettings(Group):
     cluster: bool = Field(default=False, description="the URL names a node of a Redis Cluster")
     retries: int = Field(default=4, ge=0, le=20, description="of a call, with doubled waits in between")
     socket_timeout_s: float = Field(default=5.0, gt=0, le=300, description="how long a command may take")
+    patience_s: float = Field(
+        default=2.0,
+        gt=0,
+        le=300,
+        description="a batch waits this long for Redis; then slates go without states, which are replayed later",
+    )
     prefix: str = Field(default="hw", pattern=r"^[A-Za-z0-9._-]+$", description="goes before every key")
     state_ttl_days: int = Field(default=365, ge=1, description="a user who stays away this long is forgotten")
     slate_ttl_days: int = Field(default=7, ge=1, description="a stored slate lives this long")
@@ -97,6 +103,7 @@ class RedisSettings(Group):
             connect_timeout_s=self.socket_timeout_s,
             timeout_s=self.socket_timeout_s,
             retries=self.retries,
+            patience_s=self.patience_s,
         )
 
     def key_space(self, *, partitions: int) -> "KeySpace":

@@ -42,6 +42,7 @@ class Turn:
     state: NDArray[np.int64]  # (W,)
     arrived_ms: int  # when the newest event that it answers reached the broker
     watermarks: Mapping[str, int]  # topic -> offset, of the partition
+    lacks: str = ""  # what the state is without: "no-state" while the store is away, "rebuilding"
 
 
 class SlateMaker:
@@ -88,10 +89,10 @@ class SlateMaker:
                 [
                     Asker(
                         user_id=turn.user_id,
-                        place=place,
+                        place={**place, turn.lacks: 0} if turn.lacks else place,  # not the later slate's id
                         seen_offsets=seen[turn.partition],
                         fresh_ms=max(0.0, provenance.made_at_ms - turn.arrived_ms),
-                        degraded=plan.degraded(row),
+                        degraded=turn.lacks or plan.degraded(row),
                     )
                     for row, (turn, place) in enumerate(zip(turns, _places(states), strict=True))
                 ],

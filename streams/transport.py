@@ -10,7 +10,8 @@ Faust 0.15.3, which pyproject.toml therefore pins exactly.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import aiokafka
@@ -21,8 +22,14 @@ from faust.types.tuples import ConsumerMessage, ack_lock
 
 from streams.log_reader import LogRecord
 
+OnPositions = Callable[[Mapping[tuple[str, int], int | None]], None]
+"""Told, after every assignment and before its first record, where each partition is read on (next offsets; None
+where the group has committed nothing)."""
+
 _BUNDLE_MAX = 64  # records of a bundle
 _FETCH_TIMEOUT_S = 1.0
+_HELD_MAX = 4_096  # records of a topic's partition that may wait for the agent before no more are fetched
+_FULL_TIMEOUT_S = 0.02  # a look for others' records while a partition is full
 
 
 class Bundle(ConsumerMessage):
@@ -70,13 +77,15 @@ class RangeConsumerThread(AIOKafkaConsumerThread):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Faust calls this after every assignment; a worker with offsets of its own starts at those instead."""
         positions = dict(await super().seek_to_committed())
-        own = cast(HeadwaterTransport, self.transport).start_offsets
+        transport = cast(HeadwaterTransport, self.transport)
+        own = transport.start_offsets
         if own is not None:
             consumer = self._ensure_consumer()
             for partition in consumer.assignment():
                 offset = own.get((partition.topic, partition.partition), 0)
                 await self.call_thread(self._seek, partition, offset)
                 positions[partition] = offset
+        transport.on_positions({(tp.topic, tp.partition): offset for tp, offset in positions.items()})
         return positions
 
     async def _seek(self, partition: TP, offset: int) -> None:
@@ -85,6 +94,11 @@ class RangeConsumerThread(AIOKafkaConsumerThread):
 
 class RangeConsumer(Consumer):
     """Faust's consumer on a `RangeConsumerThread`."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._held: Counter[TP] = Counter()  # records handed over and not taken yet
+        self._held_generation: Any = None
 
     def _new_consumer_thread(self) -> RangeConsumerThread:
         return RangeConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -95,11 +109,25 @@ class RangeConsumer(Consumer):
         Faust races every record against a rebalance with four asyncio tasks, most of its cost. Here a bundle
         is handed over directly, and what was fetched before a rebalance is dropped at the next bundle: its
         offsets do not count as read, and Faust seeks back to what was acked after every assignment.
+
+        A partition of which `_HELD_MAX` records wait for the agent is not fetched until half of them are taken:
+        Faust's own limit is on what waits of all partitions together, in one queue, where the backlog of one
+        would lie before everybody's next click.
         """
         while not (self.should_stop or fetcher.should_stop):
             await asyncio.sleep(0)
-            fetched, active = await self._wait_next_records(_FETCH_TIMEOUT_S)
+            full = bool(self._buffered_partitions)
+            if full and self.flow_active and not self._get_active_partitions():
+                await asyncio.sleep(_FULL_TIMEOUT_S)  # Faust would sleep a second
+                continue
+            fetched, active = await self._wait_next_records(_FULL_TIMEOUT_S if full else _FETCH_TIMEOUT_S)
             generation_id = self.app.consumer_generation_id
+            if generation_id != self._held_generation:
+                self._held_generation = (
+                    generation_id  # Faust has emptied its queues, and fetches all partitions
+                )
+                self._held.clear()
+                self._buffered_partitions.clear()
             if fetched and not self.flow_active:
                 await self.perform_seek()
                 continue
@@ -109,9 +137,20 @@ class RangeConsumer(Consumer):
                 for bundle in self._bundles(place, records, generation_id=generation_id):
                     if self.suspend_flow.is_set() or generation_id != self.app.consumer_generation_id:
                         break
+                    self._held[place] += len(bundle.records)
                     await self.callback(bundle)
                     self._read_offset[place] = bundle.offset
                     await asyncio.sleep(0)
+                if self._held[place] >= _HELD_MAX:
+                    self.on_buffer_full(place)
+
+    def taken(self, bundle: Bundle) -> None:
+        """The agent has the bundle; its partition may have room again."""
+        place = bundle.tp
+        if bundle.generation_id == self._held_generation:
+            self._held[place] -= len(bundle.records)
+            if self._held[place] <= _HELD_MAX // 2:
+                self.on_buffer_drop(place)
 
     def _bundles(self, place: TP, fetched: Sequence[Any], *, generation_id: int | None) -> Iterator[Bundle]:
         """What has not been read before, cut into bundles."""
@@ -161,8 +200,10 @@ class HeadwaterTransport(Transport):
         fetch_wait_ms: int | None,
         fetch_min_bytes: int = 1,
         start_offsets: Mapping[tuple[str, int], int] | None = None,
+        on_positions: OnPositions = lambda _positions: None,
     ) -> None:
         super().__init__(url, app)
         self.fetch_wait_ms = fetch_wait_ms
         self.fetch_min_bytes = fetch_min_bytes
         self.start_offsets = start_offsets
+        self.on_positions = on_positions

@@ -4,6 +4,7 @@ import gc
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -36,6 +37,7 @@ from streams.building import (
     stage_timer,
     state_codec,
 )
+from streams.continuity import Continuity
 from streams.encoding import EncodingAgent
 from streams.faust_app import AppConfig, make_app
 from streams.following import Following
@@ -45,7 +47,9 @@ from streams.log_reader import LogReader, LogRecord
 from streams.logs import get_logger
 from streams.metrics import Metrics
 from streams.naming import StoreNaming, agree_in_folder, naming_of
+from streams.partition_log import PartitionLog
 from streams.publisher import Publisher, Record
+from streams.rebuilding import Rebuilding
 from streams.recommending import AgentConfig, RecommendingAgent
 from streams.roles import ACCESS, Role, group_of
 from streams.serving_model import ServingModel
@@ -214,6 +218,7 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
     )
     events = topics_read(settings, *USER_TOPICS)
     store = RedisStore(settings.redis.options(), keys=settings.redis.key_space(partitions=kafka.partitions))
+    continuity = Continuity(metrics=metrics)
     agent = RecommendingAgent(
         AgentConfig(
             topics=events,
@@ -234,12 +239,13 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
             metrics=metrics,
             clock=SystemClock(),
         ),
+        continuity=continuity,
         metrics=metrics,
         clock=SystemClock(),
         pseudonyms=pseudonyms,
     )
     naming = StoreNaming(store, own=naming_of(pseudonyms), partitions=kafka.partitions)
-    app = make_app(app_config(settings, role="recommender"))
+    app = make_app(app_config(settings, role="recommender"), on_positions=continuity.committed)
     reader = LogReader(
         kafka.confluent(),
         partitions={name: specs(kafka)[topic].partitions for name, topic in followed.items()},
@@ -249,10 +255,27 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
         fetch_wait_ms=kafka.fetch_wait_ms or _FOLLOW_WAIT_MS,
         fetch_min_bytes=kafka.fetch_min_bytes,
     )
-    backlog = Backlog(app, reader=reader, topics=events, behind_events=serving.behind_events, metrics=metrics)
+    backlog = Backlog(
+        app,
+        reader=reader,
+        topics=events,
+        behind_events=serving.behind_events,
+        continuity=continuity,
+        metrics=metrics,
+    )
+    rebuilding = Rebuilding(
+        agent,
+        applied=store.applied,
+        continuity=continuity,
+        topics=events,
+        open_log=partial(PartitionLog, kafka.confluent()),
+        owned=backlog.owned,
+        metrics=metrics,
+    )
 
     async def step(records: list[LogRecord]) -> list[Record]:
-        await naming.agree()
+        if not continuity.away:
+            await naming.agree()
         return await agent.process(records, behind=backlog.behind(records))
 
     with Publisher(kafka.confluent(), shorter=shorter) as publisher:
@@ -264,6 +287,7 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
             publisher=publisher,
         )
         backlog.attach(catch_up=agent.catch_up, applied=store.applied, publisher=publisher)
+        rebuilding.attach(app)
         reader.start()
         try:
             run(app)

@@ -16,6 +16,7 @@ from serving.memory_store import MemoryStore
 from serving.overload import Overload, OverloadConfig
 from serving.ports import UserStore
 from serving.state import StateCodec
+from streams.continuity import Continuity
 from streams.following import Following
 from streams.log_reader import LogRecord
 from streams.metrics import Metrics
@@ -41,6 +42,7 @@ class Shop:
     model: ServingModel
     metrics: Metrics
     clock: ManualClock
+    continuity: Continuity
     ends: dict[tuple[str, int], int] = field(default_factory=dict)
     published: list[Record] = field(default_factory=list)
 
@@ -78,6 +80,7 @@ def make_shop(*, store: UserStore | None = None, pending_max: int = 3, **overloa
         clock=clock,
     )
     used = store or MemoryStore(KEYS)
+    continuity = Continuity(metrics=metrics)
     agent = RecommendingAgent(
         AgentConfig(
             topics={topic.value: topic for topic in USER_TOPICS},
@@ -95,10 +98,11 @@ def make_shop(*, store: UserStore | None = None, pending_max: int = 3, **overloa
             metrics=metrics,
             clock=clock,
         ),
+        continuity=continuity,
         metrics=metrics,
         clock=clock,
     )
-    return Shop(agent, used, following, model, metrics, clock)
+    return Shop(agent, used, following, model, metrics, clock, continuity)
 
 
 def slates_in(records: Sequence[Record]) -> list[Recommendation]:

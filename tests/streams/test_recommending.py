@@ -40,7 +40,8 @@ def state(shop: Shop, user: str) -> bytes | None:
 
 
 def process(shop: Shop, records: Sequence[object], *, behind: bool = False) -> list[Record]:
-    return asyncio.run(shop.agent.process(records, behind=behind))  # type: ignore[arg-type]
+    late = range(PARTITIONS) if behind else ()
+    return asyncio.run(shop.agent.process(records, behind=late))  # type: ignore[arg-type]
 
 
 def pending(shop: Shop, partition: int) -> list[str]:
