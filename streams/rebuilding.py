@@ -36,7 +36,6 @@ class OpenLog(Protocol):
 _LOOK_S = 0.5
 _AT_ONCE = 512  # records: a click of another partition waits for these, some 10 ms
 _PROGRESS_S = 5.0
-_GIVE_UP_S = 30.0  # waiting for records that were taken and are not in the log
 
 
 class Rebuilding:
@@ -52,6 +51,7 @@ class Rebuilding:
         open_log: OpenLog,
         owned: Owned,
         metrics: Metrics,
+        give_up_s: float = 30.0,
     ) -> None:
         self._agent = agent
         self._applied = applied  # not by the agent: it must not wait for a store that is away
@@ -60,6 +60,7 @@ class Rebuilding:
         self._open_log = open_log
         self._owned = owned
         self._metrics = metrics
+        self._give_up_s = give_up_s  # waiting for records that were taken and are not in the log
 
     def attach(self, app: faust.App) -> None:
         """Give the app the timer that looks."""
@@ -104,7 +105,7 @@ class Rebuilding:
                         log.info("partition %d: %d records replayed, about %d left", partition, count, left)
                     continue
                 reached = source.reached()
-                if now - progressed > _GIVE_UP_S:
+                if now - progressed > self._give_up_s:
                     log.error(
                         "the log of partition %d ends at %s, before what was taken of it: records were lost by "
                         "the broker",

@@ -1,0 +1,91 @@
+"""A micro-batch takes of every partition in turn, so that one with a long backlog holds nobody up."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from faust.types import TP
+
+from streams.agent import micro_batches
+from streams.log_reader import LogRecord
+from streams.transport import Bundle
+
+
+@dataclass
+class Consumer:
+    """Counts what was taken of each partition."""
+
+    taken_of: Counter[int] = field(default_factory=Counter)
+
+    def taken(self, bundle: Bundle) -> None:
+        self.taken_of[bundle.partition] += len(bundle.records)
+
+
+@dataclass
+class App:
+    consumer: Consumer
+
+
+@dataclass
+class Event:
+    message: Bundle
+    app: App
+
+
+class Stream:
+    """What has been fetched already, bundle by bundle, and then nothing more."""
+
+    enable_acks = True
+
+    def __init__(self, events: list[Event]) -> None:
+        self._events = events
+        self.current_event: Any = None
+
+    async def __aiter__(self) -> AsyncIterator[None]:
+        for event in self._events:
+            self.current_event = event
+            yield
+        await asyncio.Event().wait()
+
+
+def bundles(partition: int, *, records: int, app: App, size: int = 64) -> list[Event]:
+    made = [LogRecord("clicks", partition, offset, 1, None, b"") for offset in range(records)]
+    return [
+        Event(
+            Bundle(
+                TP("clicks", partition),
+                records=made[at : at + size],
+                covers=range(at, at + size),
+                generation_id=1,
+            ),
+            app,
+        )
+        for at in range(0, records, size)
+    ]
+
+
+def test_click_behind_another_partitions_backlog_is_in_the_first_batch() -> None:
+    consumer = Consumer()
+    app = App(consumer)
+    waiting = (
+        bundles(0, records=6_400, app=app) + bundles(1, records=1, app=app) + bundles(2, records=1, app=app)
+    )
+
+    async def all_batches() -> list[list[tuple[int, int]]]:
+        batches = micro_batches(Stream(waiting), batch_max=256)
+        found: list[list[tuple[int, int]]] = []
+        async for events in batches:
+            found.append([r[1:3] for event in events for r in event.message.records])
+            if sum(map(len, found)) == 6_402:
+                break
+        await batches.aclose()  # type: ignore[attr-defined]
+        return found
+
+    found = asyncio.run(all_batches())
+    assert {(1, 0), (2, 0)} <= set(found[0])
+    assert max(map(len, found)) < 256 + 64
+    late = [place for batch in found for place in batch if place[0] == 0]
+    assert late == [(0, offset) for offset in range(6_400)]
+    assert consumer.taken_of == {0: 6_400, 1: 1, 2: 1}
