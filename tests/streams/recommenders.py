@@ -63,11 +63,14 @@ class Shop:
         return self.metrics.registry.get_sample_value(series, labels) or 0.0
 
 
-def make_shop(*, store: UserStore | None = None, pending_max: int = 3, **overload: Any) -> Shop:
+def make_shop(
+    *, store: UserStore | None = None, clock: ManualClock | None = None, pending_max: int = 3, **overload: Any
+) -> Shop:
     """An agent with untrained weights, no transformer and nothing known yet."""
     recommender = tiny_recommender()
     index = recommender.sources._index
-    metrics, clock, codec = Metrics(role="recommender"), ManualClock(now_ms=NOW_MS), StateCodec()
+    metrics, codec = Metrics(role="recommender"), StateCodec()
+    clock = clock or ManualClock(now_ms=NOW_MS)
     model = ServingModel(recommender, index=index)  # type: ignore[arg-type]
     following = Following(
         sources=recommender.sources,
