@@ -2,14 +2,15 @@
 
 import json
 import os
-import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from bench.chaos.config import ChaosConfig
 from bench.chaos.control import adapter_digest, snapshot_digests
 from bench.chaos.journal_keeper import JournalKeeper
+from bench.chaos.launching import Launcher
 from bench.chaos.redis_bytes import read_redis
 from bench.chaos.stage import Stage
 from bench.errors import BenchError
@@ -21,12 +22,14 @@ from load.chaos.slate_ledger import slate_verdict
 from load.chaos.source_log import read_source
 from load.chaos.state_ledger import state_verdict
 from streams.learning import SERVING_HEADER
+from streams.processes import describe_exit
 
 _CONTROL_TIMEOUT_S = 900.0
+_LOOK_S = 0.1
 
 
-def audit(config: ChaosConfig, *, stage: Stage, journal: JournalKeeper) -> Verdict:
-    """Every ledger of the roles that ran, as one verdict."""
+def audit(config: ChaosConfig, *, stage: Stage, journal: JournalKeeper, launcher: Launcher) -> Verdict:
+    """Every ledger of the roles that ran, as one verdict; `launcher` starts the undisturbed learner."""
     prefix = stage.settings.kafka.topic_prefix
     source = read_source(_read(stage, *USER_TOPICS))
     verdicts = []
@@ -39,7 +42,7 @@ def audit(config: ChaosConfig, *, stage: Stage, journal: JournalKeeper) -> Verdi
     if "encoder" in config.roles:
         verdicts.append(vectors_verdict(_read(stage, Topic.ITEMS), _read(stage, Topic.ITEM_VECTORS)))
     if "learner" in config.roles:
-        verdicts.append(_weights(stage, journal))
+        verdicts.append(_weights(stage, journal, launcher=launcher))
     return together(verdicts)
 
 
@@ -53,7 +56,7 @@ def _read(stage: Stage, *topics: Topic) -> list[RawRecord]:
     )
 
 
-def _weights(stage: Stage, journal: JournalKeeper) -> Verdict:
+def _weights(stage: Stage, journal: JournalKeeper, *, launcher: Launcher) -> Verdict:
     """The adapters, and the learner's whole state in its snapshots, against those of an undisturbed run."""
     published = [
         (record.place, *adapter_digest(record.value, dict(record.headers)[SERVING_HEADER]))
@@ -62,7 +65,7 @@ def _weights(stage: Stage, journal: JournalKeeper) -> Verdict:
     folder = stage.folder / "control"
     folder.mkdir()
     (folder / "journal.jsonl").write_bytes(journal.whole())
-    control = _control(stage, folder)
+    control = _control(stage, folder, launcher=launcher)
     adapters = {int(version): digest for version, digest in control["adapters"].items()}
     verdict = weights_verdict(published, adapters)
     findings = list(verdict.findings)
@@ -84,20 +87,20 @@ def _weights(stage: Stage, journal: JournalKeeper) -> Verdict:
     return Verdict(tuple(findings), {**verdict.checked, "snapshots": len(both)})
 
 
-def _control(stage: Stage, folder: Path) -> dict[str, Any]:
-    out = stage.folder / "control.json"
+def _control(stage: Stage, folder: Path, *, launcher: Launcher) -> dict[str, Any]:
+    out, log = stage.folder / "control.json", stage.folder / "control.log"
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HEADWATER_", "KAFKA_", "REDIS_"))}
-    own = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    own |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.chaos.control", str(folder), str(out)],
-        env={**kept, **stage.settings.environment(), **own},
-        capture_output=True,
-        text=True,
-        timeout=_CONTROL_TIMEOUT_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise BenchError(f"the undisturbed learner ended with code {done.returncode}\n{done.stderr[-4000:]}")
+    own = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = ["bench.chaos.control", str(folder), str(out)]
+    env = {**kept, **stage.settings.environment(), **own}
+    pid = launcher.start("control", command=command, env=env, log=log)
+    deadline = time.monotonic() + _CONTROL_TIMEOUT_S
+    while pid not in (codes := launcher.ended()):
+        if time.monotonic() > deadline:
+            raise BenchError(f"the undisturbed learner has not ended after {_CONTROL_TIMEOUT_S:g} s")
+        time.sleep(_LOOK_S)
+    if codes[pid] != 0:
+        tail = log.read_text(errors="replace")[-4000:]
+        raise BenchError(f"the undisturbed learner ended with {describe_exit(codes[pid])}\n{tail}")
     found: dict[str, Any] = json.loads(out.read_text())
     return found

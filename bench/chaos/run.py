@@ -148,7 +148,7 @@ def run_chaos(
         feeder.close()
         journal.stop()
         show("the ledger", 1.0)
-        verdict = audit(config, stage=stage, journal=journal)
+        verdict = audit(config, stage=stage, journal=journal, launcher=launcher)
     return ChaosOutcome(config, tuple(struck), verdict, crashes, time.monotonic() - started_s)
 
 

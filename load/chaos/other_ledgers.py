@@ -83,4 +83,6 @@ def weights_verdict(published: Iterable[tuple[Place, int, str]], control: Mappin
         elif digest != should:
             what = f"adapter {version} differs from the undisturbed run's: {digest[:12]} and {should[:12]}"
             findings.append(Finding(Wrong.DIVERGED, place, what, (f"first published at {first}",)))
-    return Verdict(tuple(findings), {"adapters": count, "adapter versions": len(seen)})
+    never = len(set(range(1, max(seen, default=0))) - seen.keys())
+    checked = {"adapters": count, "adapter versions": len(seen), "adapter versions never published": never}
+    return Verdict(tuple(findings), checked)

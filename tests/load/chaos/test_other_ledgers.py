@@ -61,6 +61,8 @@ def test_adapter_is_the_undisturbed_runs_to_the_bit_however_often_it_comes() -> 
         [(PLACE, 1, "a"), (PLACE, 1, "a"), (PLACE, 2, "b")], {1: "a", 2: "b", 3: "c"}
     ).clean
     assert weights_verdict([(PLACE, 1, "a"), (PLACE, 1, "x")], {1: "a"}).count(Wrong.DIVERGED) == 1
+    skipped = weights_verdict([(PLACE, 1, "a"), (PLACE, 3, "c")], {1: "a", 2: "b", 3: "c"})
+    assert (skipped.clean, skipped.checked["adapter versions never published"]) == (True, 1)
     assert weights_verdict([(PLACE, 9, "a")], {1: "a"}).count(Wrong.DIVERGED) == 1
 
 
