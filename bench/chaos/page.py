@@ -19,7 +19,7 @@ events or items, mostly once the last victim has recovered, one time in five bef
 killed too, and started again on its data; the embedded broker keeps nothing, so it is not.
 
 After each run everything is read raw (topics by a consumer without a group, Redis key by key) and compared with the
-source log by code that shares nothing with what writes it:
+source log by code that shares the event contract (`events`) with what writes it, and nothing else:
 
 - **state**: each user's stored words (number of events and purchases, first and last time, place of the last event,
   the last event ids, views and purchases of each item) with a fold of the log in plain Python; watermarks with the
