@@ -44,6 +44,7 @@ def chaos(
     calm: Annotated[
         float, typer.Option(min=0, help="Seconds between recovery and the next, on average.")
     ] = 1.0,
+    logs: Annotated[Path | None, typer.Option(help="Keep the workers' logs in this folder.")] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the report here, as JSON.")] = None,
 ) -> None:
     """Kill any process at random moments of a replay, and prove that every event counted exactly once.
@@ -74,6 +75,7 @@ def chaos(
         rate=rate,
         skip=skip,
         calm_s=calm,
+        logs=logs,
     )
     machine = Machine.describe()
     outcome = run_chaos(config, settings=context_of(context).settings(), watcher=watcher_for())

@@ -53,6 +53,7 @@ class ChaosConfig:
     duplicates: float = 0.03
     poison: float = 0.01
     calm_s: float = 1.0
+    logs: Path | None = None  # of the workers; None: they go with the run's folder
     settle_s: float = 60.0  # at the end, for what is still to come
     commit_interval_s: float | None = None  # None: the settings'
     entry: str = "cli.main"

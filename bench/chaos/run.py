@@ -27,7 +27,7 @@ from streams.settings import Settings
 from streams.topics import ensure
 
 _START_TIMEOUT_S = 240.0
-_QUIET_S = 3.0
+_QUIET_S = 10.0  # without a new adapter, on a machine that has other work too
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,11 @@ def run_chaos(
         journal.start()
         stack.callback(journal.stop)
         workers = Workers(
-            config.names, settings=stage.settings, launcher=launcher, entry=config.entry, log_dir=stage.folder
+            config.names,
+            settings=stage.settings,
+            launcher=launcher,
+            entry=config.entry,
+            log_dir=config.logs or stage.folder,
         )
         show("starting the workers")
         answered, listener, feeder = _shop(config, stage, stack)
