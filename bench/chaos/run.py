@@ -115,12 +115,14 @@ def run_chaos(
         journal = JournalKeeper(Path(stage.settings.learner.snapshot_dir), kept=stage.folder / "journals")
         journal.start()
         stack.callback(journal.stop)
+        log_dir = (config.logs or stage.folder).resolve()
+        log_dir.mkdir(parents=True, exist_ok=True)
         workers = Workers(
             config.names,
             settings=stage.settings,
             launcher=launcher,
             entry=config.entry,
-            log_dir=config.logs or stage.folder,
+            log_dir=log_dir,
         )
         show("starting the workers")
         answered, listener, feeder = _shop(config, stage, stack)
