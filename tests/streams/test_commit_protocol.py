@@ -204,7 +204,7 @@ class CommitProtocol(RuleBasedStateMachine):
             return
         if self.acks_first:
             self._ack(who, records)
-        made = await owner.shop.agent.process(records, behind=behind)
+        made = await owner.shop.agent.process(records, behind=range(PARTITIONS) if behind else ())
         if point is Point.BEFORE_PUBLISH:
             raise Crash
         self.published += made[:1] if point is Point.HALF_PUBLISHED else made
