@@ -2,14 +2,14 @@
 
 import ssl
 
-from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError
 
 from serving.errors import NotPermitted, StoreRefused, UntrustedStore, WrongCredentials
 
 _IN_SCRIPT = ("NOPERM", "ACL failure in script", "No permissions to access a key")
 
 
-def refusal(error: RedisError | OSError, *, address: str) -> StoreRefused:
+def refusal(error: Exception, *, address: str) -> StoreRefused:
     """What to raise for an error that repeating will not cure."""
     if is_distrust(error):
         return UntrustedStore(f"the certificate of {address} is not trusted: {_innermost(error)}")
