@@ -14,7 +14,11 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /opt/headwater
-COPY pyproject.toml requirements.lock README.md ./
+COPY requirements.lock requirements-torch.txt ./
+RUN pip install --no-cache-dir --require-hashes --no-deps -r requirements.lock \
+    && pip install --no-cache-dir ${EXTRA_INDEX:+--extra-index-url "$EXTRA_INDEX"} -r requirements-torch.txt
+
+COPY pyproject.toml README.md ./
 COPY events/ events/
 COPY index/ index/
 COPY models/ models/
@@ -24,7 +28,7 @@ COPY load/ load/
 COPY bench/ bench/
 COPY demo/ demo/
 COPY cli/ cli/
-RUN pip install --no-cache-dir ${EXTRA_INDEX:+--extra-index-url "$EXTRA_INDEX"} -c requirements.lock .
+RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 
 RUN useradd --system --uid 10001 --home-dir /var/lib/headwater headwater \
     && mkdir -p /var/lib/headwater/snapshots /var/lib/headwater/numba \

@@ -72,7 +72,7 @@ class SecureKafka:
             "partitions": 4,
             "security_protocol": protocol,
         }
-        if protocol.startswith("SASL"):
+        if protocol.startswith("SASL"):  # with a certificate alone the user is its name
             given |= {
                 "sasl_mechanism": mechanism,
                 "sasl_username": user,
