@@ -90,7 +90,12 @@ def worker(
     from streams.workers import run_worker
 
     settings = context_of(context).connected()
-    setup(settings.observability, worker=role, secrets=settings.secrets())
+    setup(
+        settings.observability,
+        worker=role,
+        secrets=settings.secrets(),
+        pseudonymous=settings.privacy.pseudonymise,
+    )
     run_worker(settings, role=role)
 
 

@@ -34,9 +34,11 @@ def setup(
     stream: TextIO | None = None,
     worker: str = "",
     secrets: Collection[str] = (),
+    pseudonymous: bool = False,
 ) -> None:
     """Send all logs of this process to `stream` (stderr), in one format, with `worker` on each line if given,
-    and none of `secrets` in any.
+    and none of `secrets` in any. pseudonymous: no library logs at DEBUG, whatever the level, for there some log the
+    bytes of every record, and with them whose they are.
 
     Headwater's own loggers use `log_level`; all others `library_log_level`; the few that warn about what they
     then retry by themselves ERROR, unless the level asks for more than WARNING. May be called again.
@@ -45,7 +47,8 @@ def setup(
     handler.setFormatter(JsonLines(worker=worker) if config.log_json else KeyValueLines(worker=worker))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(config.library_log_level)
+    hushed = pseudonymous and config.library_log_level == "DEBUG"
+    root.setLevel("INFO" if hushed else config.library_log_level)
     logging.getLogger(ROOT).setLevel(config.log_level)
     quiet = logging.ERROR if config.library_log_level == "WARNING" else logging.NOTSET
     for name in _CHATTY:

@@ -103,7 +103,8 @@ def secured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
                 redis_url=f"rediss://127.0.0.1:{port}/0",
                 redis_prefix="hw",
                 folder=folder,
-                privacy={"pseudonymise": True, "secret_key": KEY},
+                # The encoder sees no shopper; without pseudonyms its libraries log at DEBUG.
+                privacy={"pseudonymise": role != "encoder", "secret_key": KEY},
                 observability=loud,
             ).updated(
                 redis={

@@ -60,6 +60,25 @@ def test_no_line_holds_a_secret_whoever_logs_it(json_lines: bool) -> None:
         assert len([json.loads(line) for line in told.splitlines()]) == 3
 
 
+def test_libraries_are_hushed_where_shoppers_have_pseudonyms() -> None:
+    stream = io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        config = ObservabilitySettings(log_level="DEBUG", library_log_level="DEBUG")
+        setup(config, stream=stream, pseudonymous=True)
+        logging.getLogger("aiokafka.conn").debug("bytes of a record")
+        logging.getLogger("aiokafka.conn").info("connected")
+        logging.getLogger("headwater.x").debug("ours")
+    finally:
+        root.handlers[:], root.level = handlers, level
+        logging.captureWarnings(False)
+    told = stream.getvalue()
+    assert "bytes of a record" not in told
+    assert "connected" in told
+    assert "ours" in told
+
+
 @given(st.text(min_size=4, max_size=30), st.text(max_size=30), st.text(max_size=30))
 def test_a_secret_is_hidden_as_it_is_and_as_it_is_quoted(secret: str, before: str, after: str) -> None:
     redact = Redactor([secret])
