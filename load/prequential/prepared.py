@@ -147,12 +147,12 @@ _NAMES = ("user_names", "item_names", "item_texts", "item_categories")
 
 def _save(prepared: Prepared, *, folder: Path) -> None:
     for name in _UNIT_COLUMNS:
-        np.save(folder / f"unit-{name}.npy", getattr(prepared.units, name))
+        np.save(folder / f"unit-{name}.npy", getattr(prepared.units, name), allow_pickle=False)
     for name in _REPEAT_COLUMNS:
-        np.save(folder / f"repeat-{name}.npy", getattr(prepared.units.repeats, name))
+        np.save(folder / f"repeat-{name}.npy", getattr(prepared.units.repeats, name), allow_pickle=False)
     for name in _ROW_COLUMNS:
         if (array := getattr(prepared.info, name)) is not None:
-            np.save(folder / f"row-{name}.npy", array)
+            np.save(folder / f"row-{name}.npy", array, allow_pickle=False)
     meta = {name: getattr(prepared.info, name) for name in (*_PLAIN, *_NAMES)}
     (folder / "stream.json").write_text(json.dumps(meta | {"left_out": prepared.left_out}))
 
