@@ -37,7 +37,7 @@ FORBIDDEN_CALLS = {
     *("pandas.read_pickle", "pd.read_pickle", "os.system", "os.popen"),
     *("lightgbm.Booster", "multiprocessing.connection.Client", "multiprocessing.connection.Listener"),
 }
-# An index's own snapshot, in a folder that only the worker's user may write (SECURITY.md): numbers, parsed by native code.
+# An index's own snapshot, in a folder that only its user may write (SECURITY.md): numbers, parsed by native code.
 FAISS_FILES = {
     "index/item_snapshot.py": ["calls faiss.write_index"],
     "index/main_tier.py": ["calls faiss.read_index"],

@@ -36,6 +36,7 @@ from tests.systems import small_settings
 pytestmark = pytest.mark.e2e
 KEY = "privacy-key-of-this-test-0123456789"
 SHOPPERS = [f"ann.shopper-{number}@mail.example" for number in range(12)]
+BUYERS = [f"bob.buyer-{number}@mail.example" for number in range(12)]  # a user's events lie on one topic
 ROLES = ("recommender", "learner", "encoder")
 
 
@@ -135,7 +136,7 @@ def shop(secured: Secured) -> list[Any]:
     """Every shopper does something; returns once all are answered."""
     storefront = Storefront(secured.storefront)
     sent = storefront.send(
-        [purchase(user, "kettle", "teapot", number=number) for number, user in enumerate(SHOPPERS)]
+        [purchase(user, "kettle", "teapot", number=number) for number, user in enumerate(BUYERS)]
         + [view(user, "kettle", number=100 + n, session_id=f"{user}-s") for n, user in enumerate(SHOPPERS)]
     )
     names = Pseudonyms(KEY.encode())
@@ -204,12 +205,12 @@ def test_one_click_is_answered_and_no_id_is_kept(secured: Secured) -> None:
     logs, metrics = all_logs(secured), secured.metrics()
     assert len(logs) > 20_000  # at DEBUG they are loud: there was something to leak
     assert "headwater_recommendations_total" in metrics
-    for user in SHOPPERS:
+    for user in (*SHOPPERS, *BUYERS):
         assert user.encode() not in kept
         assert user.encode() not in published
         assert user not in logs
         assert user not in metrics
-    assert len({one.event.user_id for one in sent}) == len(SHOPPERS)
+    assert len({one.event.user_id for one in sent}) == len(SHOPPERS) + len(BUYERS)
 
 
 def test_every_event_counted_once_as_without_pseudonyms(secured: Secured) -> None:
@@ -217,7 +218,7 @@ def test_every_event_counted_once_as_without_pseudonyms(secured: Secured) -> Non
     storefront = Storefront(secured.storefront)
     names = Pseudonyms(KEY.encode())
     expected = folded(storefront.log(*USER_TOPICS), settings=secured.settings, pseudonyms=names)
-    assert len(expected) == len(SHOPPERS)
+    assert len(expected) == len(SHOPPERS) + len(BUYERS)
     states, waiting, _ = stored(expected, settings=secured.settings)
     assert states == expected
     assert sum(waiting.values()) == 0
