@@ -132,13 +132,19 @@ class Learner:
         *,
         gains: NDArray[np.float32],
         relevant: NDArray[np.int64] | None = None,
+        served: tuple[WideView, NDArray[np.float32]] | None = None,
     ) -> Scores:
         """Score a batch as it would be served, the deep part on a sample, and fold it into `prequential`.
 
-        Call it before `learn` sees the batch. `gains`, `relevant`: see `Prequential.observe`.
+        Call it before `learn` sees the batch. `gains`, `relevant`: see `Prequential.observe`. `served`: the
+        batch's view and wide scores (B, C), where it was scored already and nothing was learnt since.
         """
         Targets(gains).check(batch.candidates.shape)
-        scores = self.ranker.score(batch, table, deep=self.prequential.deep_sample(len(batch)))
+        deep = self.prequential.deep_sample(len(batch))
+        if served is None:
+            scores = self.ranker.score(batch, table, deep=deep)
+        else:
+            scores = self.ranker.add_deep(batch, table, view=served[0], wide=served[1], deep=deep)
         losses = self.prequential.observe(scores, gains=gains, relevant=relevant)
         if self.drift:
             self.drift.observe(losses)

@@ -63,7 +63,9 @@ class Prequential:
         k = self.config.k
         told = np.asarray((gains > 0).any(1) if relevant is None else relevant > 0)
         wide = rank_metrics(scores.wide, gains=gains, k=k, relevant=relevant)
-        total = rank_metrics(scores.total, gains=gains, k=k, relevant=relevant)
+        total = wide  # the same scores, unless the deep part added something
+        if scores.deep_used.any():
+            total = rank_metrics(scores.total, gains=gains, k=k, relevant=relevant)
         paired = told & scores.deep_used
         self._push("wide", wide, told)
         self._push("paired_wide", wide, paired)

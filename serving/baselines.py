@@ -26,7 +26,7 @@ def personal_frequency(query: Query, popularity: Popularity, *, k: int) -> NDArr
         order = np.lexsort((-last_ms, -(views + purchases)))
         own = items[order]
         own = own[own > 0][:k]
-        rest = filler[~np.isin(filler, own)][: k - len(own)]
+        rest = filler[~(filler[:, None] == own).any(axis=1)][: k - len(own)]
         lists[row, : len(own)] = own
         lists[row, len(own) : len(own) + len(rest)] = rest
     return lists
@@ -36,5 +36,5 @@ def hits_of(lists: NDArray[np.int32], *, targets: list[NDArray[np.int32]]) -> ND
     """(B, K) float32: 1 where the item in that place is among the unit's targets."""
     hits = np.zeros(lists.shape, np.float32)
     for row, wanted in enumerate(targets):
-        hits[row] = np.isin(lists[row], wanted) & (lists[row] > 0)
+        hits[row] = (lists[row][:, None] == wanted).any(axis=1) & (lists[row] > 0)
     return hits

@@ -28,6 +28,7 @@ from serving.recommender import Recommender
 from serving.state import StateCodec
 
 _POSITIVE = (Kind.CLICK, Kind.CART, Kind.PURCHASE)
+_IS_POSITIVE = np.isin(np.arange(max(Kind) + 1), _POSITIVE)  # by kind
 BASELINES = ("recent_popularity", "personal_frequency")
 
 
@@ -232,7 +233,7 @@ class Learning:
         live = columns.event_times_ms - view.session_times_ms[:, 0] <= gap_ms
         alone = np.bincount(event_of, minlength=len(columns)) == 1
         again = (live & alone)[event_of] & (told.items == view.session[event_of, 0])
-        positive = np.isin(told.kinds, _POSITIVE) & ~again
+        positive = _IS_POSITIVE[told.kinds] & ~again
         rows = np.unique(event_of[positive])  # (B,) event = user: one event a user
         if not len(rows):
             return
@@ -246,7 +247,7 @@ class Learning:
         relevant = np.zeros(len(rows), np.int64)
         kinds = told.kinds
         for at, (row, wanted) in enumerate(zip(rows.tolist(), targets, strict=True)):
-            hit = np.isin(items[at], wanted[wanted > 0])
+            hit = (items[at][:, None] == wanted[wanted > 0]).any(axis=1)
             gains[at] = hit
             kind = int(kinds[event_of == row][0])
             labels[at, :, _POSITIVE.index(Kind(kind))] = hit

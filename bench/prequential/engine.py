@@ -11,7 +11,9 @@ from bench.prequential.variants import Variant
 from events.ids import UserId
 from events.types import AnyUserEvent
 from models.bandit import Arm, BanditConfig
+from models.batch import RankBatch
 from models.learner import Learner
+from models.ranker import WideView
 from serving.learning import Learning
 from serving.recommender import Ranked, Recommender
 from serving.state import StateView
@@ -23,11 +25,13 @@ PURE = (Arm("none"), Arm("none-either"))  # a bandit needs two arms to have a ch
 
 
 class RankedOnce(Recommender):
-    """The product's recommender, which remembers the last ranking: a benchmark asks, and then the learner asks
-    for the same shopper at the same time, with nothing learnt in between. `forget` when anything was."""
+    """The product's recommender, which remembers the last ranking and its scores: a benchmark asks, and then the
+    learner asks for the same shopper at the same time, with nothing learnt in between. `forget` when anything
+    was."""
 
     _key: tuple[int, int, int] | None = None
     _last: Ranked | None = None
+    _scored: tuple[RankBatch, WideView, NDArray[np.float32]] | None = None
 
     def rank(self, states: StateView, *, now_ms: NDArray[np.int64], share: float = 1.0) -> Ranked:
         """As Recommender.rank."""
@@ -40,7 +44,18 @@ class RankedOnce(Recommender):
 
     def forget(self) -> None:
         """Something was learnt: the last ranking is no longer what it would be."""
-        self._last = None
+        self._last = self._scored = None
+
+    def served(self, batch: RankBatch) -> tuple[WideView, NDArray[np.float32]] | None:
+        """The view and the wide scores of the last ranking, where `batch` is its and the ranker scored it."""
+        if self._scored is None or self._scored[0] is not batch:
+            return None
+        return self._scored[1:]
+
+    def _wide_scores(self, view: WideView, batch: RankBatch) -> NDArray[np.float32]:
+        scores = super()._wide_scores(view, batch)
+        self._scored = (batch, view, scores) if self.trained else None
+        return scores
 
 
 class PromptLearning(Learning):
@@ -51,6 +66,13 @@ class PromptLearning(Learning):
         """As Learning.take, with nothing left waiting but training steps."""
         super().take(events)
         self._predict_pending()
+
+    def _compare(self, batch: RankBatch, *, gains: NDArray[np.float32], relevant: NDArray[np.int64]) -> None:
+        """As Learning._compare, with the scores at hand that were just served."""
+        recommender = self._recommender
+        served = recommender.served(batch) if isinstance(recommender, RankedOnce) else None
+        table = recommender.item_table()
+        self.learner.validate(batch, table, gains=gains, relevant=relevant, served=served)
 
 
 class Engine(Offline):

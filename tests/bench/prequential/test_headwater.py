@@ -23,6 +23,7 @@ from load.prequential.prepared import Prepared, StreamConfig, prepare
 from load.prequential.running import Run, run_contender
 from load.prequential.scoring import target_ranks, unit_metrics
 from load.prequential.units import ProtocolConfig
+from models.ranker import Ranker
 from streams.publisher import Record
 from streams.settings import Settings
 from tests.load.prequential.streams import START_MS, Popular, write_baskets
@@ -90,6 +91,29 @@ def test_ranking_once_for_question_and_lesson_changes_nothing(
     again = run_contender(lambda: contender(prepared.info, small), units=prepared.units, info=prepared.info)
     assert len(calls) == 2 * UNITS
     assert (again.lists == wide.lists).all()
+
+
+def test_what_was_served_is_not_scored_again_before_it_is_learnt(
+    prepared: Prepared, small: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    score = Ranker.wide_scores
+
+    def counted(self: Ranker, view):  # type: ignore[no-untyped-def]
+        calls.append(1)
+        return score(self, view)
+
+    ours = contender(prepared.info, small)
+    monkeypatch.setattr(Ranker, "wide_scores", counted)
+    for unit in prepared.units:
+        if unit.index == 40:
+            ours.engine.recommender.trained = True
+            calls.clear()
+        ours.recommend(first_query(unit), k=20)
+        ours.learn(unit)
+        if unit.index == 49:
+            break
+    assert len(calls) == 10
 
 
 def test_what_was_learnt_is_known_at_the_next_question(prepared: Prepared, small: Settings) -> None:
