@@ -90,6 +90,7 @@ class Judge:
             "units_per_cpu_s": len(run.lists) / max(run.cpu_s, 1e-9),
             "peak_rss_mb": run.peak_mb,
             "rss_before_mb": run.before_mb,
+            "rss_mb_at": memory_at(run.memory_mb),
             "rss_mb_over_stream": [round(float(value), 1) for value in run.memory_mb],
             "curve": self.curve(scored),
         }
@@ -140,6 +141,16 @@ class Judge:
             estimate = block_bootstrap(metrics[name][chosen], config=self.bootstrap)
             intervals[name] = [estimate.low, estimate.high]
         return {**self._plain(metrics, chosen), "interval": intervals}
+
+
+def memory_at(memory_mb: NDArray[np.float32]) -> dict[str, float]:
+    """What was resident at each quarter of the stream, of (m,) figures at even distances, m >= 1: flat or not.
+
+    >>> memory_at(np.arange(41, dtype=np.float32))
+    {'25 %': 10.0, '50 %': 20.0, '75 %': 30.0, '100 %': 40.0}
+    """
+    last = len(memory_mb) - 1
+    return {f"{25 * q} %": round(float(memory_mb[round(last * q / 4)]), 1) for q in (1, 2, 3, 4)}
 
 
 def _percentiles(microseconds: NDArray[np.float32]) -> dict[str, float]:

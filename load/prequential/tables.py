@@ -118,6 +118,7 @@ def _costs(models: Mapping[str, Any]) -> Table:
             f"{model['units_per_s']:,.0f}",
             f"{model['units_per_cpu_s']:,.0f}",
             f"{model['rss_before_mb']:,.0f}",
+            *(f"{held:,.0f}" for held in model["rss_mb_at"].values()),
             f"{model['peak_rss_mb']:,.0f}",
         )
         for name, model in models.items()
@@ -131,6 +132,10 @@ def _costs(models: Mapping[str, Any]) -> Table:
         "units/s",
         "units/CPU s",
         "MB before",
+        "MB at 25 %",
+        "50 %",
+        "75 %",
+        "100 %",
         "peak MB",
     )
     return Table("Costs, one process each", header, rows)
