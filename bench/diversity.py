@@ -49,6 +49,9 @@ def usual_strengths() -> tuple[Strength, ...]:
         "tail": [Bonus(tail=value) for value in (0.002, 0.004, 0.005, 0.007, 0.01)],
         "variety": [Bonus(variety=value) for value in (0.01, 0.02, 0.03, 0.05, 0.1, 0.2)],
         "young": [Bonus(young=value) for value in (0.003, 0.005, 0.007, 0.01, 0.02)],
+        "tail .0035 and young": [
+            Bonus(tail=0.0035, young=value) for value in (0.005, 0.007, 0.009, 0.01, 0.012)
+        ],
     }
     medium = DEFAULT_ARMS[2].bonus
     alone["all"] = [medium.scaled(factor) for factor in (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 4.0)]
