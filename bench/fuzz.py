@@ -28,6 +28,7 @@ from streams.system import System
 from streams.topics import topic_name
 
 _SENT_AT_ONCE = 50_000
+_READY_S = 600.0  # compiled kernels may have to be made first
 _SHOWN = 10  # problems that are told
 _SOURCES = (*USER_TOPICS, Topic.ITEMS)
 
@@ -38,7 +39,7 @@ class FuzzConfig:
 
     records: int = 20_000
     seed: int = 1
-    stall_s: float = 60.0  # without any progress of any worker
+    stall_s: float = 120.0  # without any progress of any worker
     timeout_s: float = 3_600.0
 
     def __post_init__(self) -> None:
@@ -57,7 +58,7 @@ def run_fuzz(config: FuzzConfig, *, settings: Settings, machine: Machine, tell: 
             serving={"slate_size": 5}, learner={"deep": False, "snapshot_dir": f"{folder}/snapshots"}
         )
         with System(own, log_dir=Path(folder)) as system:
-            system.wait_ready()
+            system.wait_ready(timeout_s=_READY_S)
             before = _memory(system)
             started = time.monotonic()
             now_ms = SystemClock().now_ms()

@@ -8,27 +8,29 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from events.columns import Interactions, Kind
 from events.flatten import KIND_OF, EventColumns, HashCache, to_columns
-from events.ids import UserId
+from events.ids import UserId, stable_hash
 from events.types import AnyUserEvent
-from index.sources.array_folder import load_arrays, pack_strings, save_arrays, unpack_strings
+from index.sources.array_folder import load_arrays, save_arrays
 from index.sources.base import Query
+from index.sources.influence import Verdict
 from models.batch import RankBatch
 from models.learner import Learner, StepReport
 from models.metrics import SlidingWindow, rank_metrics
 from serving.baselines import hits_of, personal_frequency, recent_popularity
+from serving.kept_states import KeptStates
 from serving.names import ItemNames
 from serving.recommender import Recommender
 from serving.state import StateCodec
 
 _POSITIVE = (Kind.CLICK, Kind.CART, Kind.PURCHASE)
 _IS_POSITIVE = np.isin(np.arange(max(Kind) + 1), _POSITIVE)  # by kind
+_HELD_MAX = 1_024  # events without influence that wait for those before them
 BASELINES = ("recent_popularity", "personal_frequency")
 
 
@@ -76,8 +78,9 @@ class Learning:
         self._recommender = recommender
         self._codec = codec
         self._hashes = HashCache()
-        self._states: OrderedDict[UserId, bytes] = OrderedDict()
+        self._kept = KeptStates(codec, capacity=config.users)
         self._pending: OrderedDict[UserId, AnyUserEvent] = OrderedDict()
+        self._held: list[AnyUserEvent] = []  # without influence, of users who are pending
         self._waiting: list[_Units] = []
         self._windows = {
             f"{name}.{metric}": SlidingWindow(config.window)
@@ -87,8 +90,8 @@ class Learning:
 
     @property
     def states(self) -> Mapping[UserId, bytes]:
-        """The packed state of every user kept, the latest changed last: a live view."""
-        return MappingProxyType(self._states)
+        """As KeptStates.by_user."""
+        return self._kept.by_user
 
     @property
     def due(self) -> bool:
@@ -97,13 +100,49 @@ class Learning:
             self._predict_pending()
         return self._waiting_units() >= self.config.batch_units
 
-    def take(self, events: Sequence[AnyUserEvent]) -> None:
-        """Predict and learn from the events of one record, in log order."""
-        for event in events:
+    def take(self, events: Sequence[AnyUserEvent]) -> NDArray[np.int8]:
+        """Predict and learn from the events of one record, in log order; (n,) their `Verdict`s.
+
+        An event without influence changes its user's state, and nothing else: what others get is the same with it
+        and without it.
+        """
+        verdicts = self._judge(events)
+        for event, verdict in zip(events, verdicts.tolist(), strict=True):
+            if verdict != Verdict.COUNTS:
+                self._keep(event)
+                continue
             self._tell_drift(event)
             if event.user_id in self._pending or len(self._pending) >= self.config.chunk_units:
                 self._predict_pending()
             self._pending[event.user_id] = event
+        return verdicts
+
+    def _judge(self, events: Sequence[AnyUserEvent]) -> NDArray[np.int8]:
+        positive = [KIND_OF[event.__class__] in _POSITIVE for event in events]
+        return self._recommender.sources.influence.judge(
+            users=np.array([self._hashes[event.user_id] for event in events], np.int64),
+            event_ids=np.array([stable_hash(event.event_id) for event in events], np.int64),
+            times_ms=np.array([event.occurred_at for event in events], np.int64),
+            items=np.array(
+                [len(event.items) * counts for event, counts in zip(events, positive, strict=True)], np.int64
+            ),
+        )
+
+    def _keep(self, event: AnyUserEvent) -> None:
+        """Fold an event without influence into its user's state, after what waits of the same user.
+
+        It waits with that: predicting earlier on its account would be influence.
+        """
+        if event.user_id not in self._pending:
+            self._fold_into_states([event])
+            return
+        self._held.append(event)
+        if len(self._held) >= _HELD_MAX:
+            self._predict_pending()
+
+    def _fold_into_states(self, events: Sequence[AnyUserEvent]) -> None:
+        columns = to_columns(events, hashes=self._hashes)
+        self._kept.fold(self._kept.of(columns), columns=columns)
 
     def _tell_drift(self, event: AnyUserEvent) -> None:
         """Slates shown, and what was taken from them: those without an answer are a sign of changed tastes."""
@@ -168,13 +207,8 @@ class Learning:
         """
         if self._pending or self._waiting:
             raise ValueError(f"{len(self._pending) + self._waiting_units()} units wait for a training step")
-        users, user_ends = pack_strings(list(self._states))
-        ends = np.cumsum([len(blob) for blob in self._states.values()], dtype=np.int64)
         arrays: dict[str, NDArray[np.generic]] = {
-            "states.users": users,
-            "states.user_ends": user_ends,
-            "states.blobs": np.frombuffer(b"".join(self._states.values()), np.uint8),
-            "states.blob_ends": ends,
+            **self._kept.snapshot(),
             "units": np.array(self.units, np.int64),
         }
         for name, window in self._windows.items():
@@ -185,17 +219,7 @@ class Learning:
     def load(self, folder: Path) -> None:
         """Take what `save` wrote; SnapshotError where it is missing, damaged or of another configuration."""
         arrays = load_arrays(folder / "states")
-        users = unpack_strings(
-            {"users": arrays["states.users"], "users_ends": arrays["states.user_ends"]},
-            name="users",
-            count=len(arrays["states.user_ends"]),
-        )
-        blobs = arrays["states.blobs"].tobytes()
-        ends = [0, *arrays["states.blob_ends"].tolist()]
-        self._states = OrderedDict(
-            (UserId(user), blobs[start:end])
-            for user, start, end in zip(users, ends[:-1], ends[1:], strict=True)
-        )
+        self._kept.restore(arrays)
         self.units = int(arrays["units"])
         for name, window in self._windows.items():
             prefix = f"window.{name}."
@@ -212,18 +236,14 @@ class Learning:
         events = list(self._pending.values())
         self._pending.clear()
         columns = to_columns(events, hashes=self._hashes)
-        blobs = [self._states.get(user) for user in columns.users]
-        states = self._codec.unpack(blobs, users=columns.user_hashes)
+        states = self._kept.of(columns)
         self._predict(states, columns)
-        unknown = np.full((len(events), 3), -1, np.int64)
-        self._codec.fold(states, columns=columns, positions=unknown)
-        for user, blob in zip(columns.users, self._codec.pack(states), strict=True):
-            self._states[user] = blob
-            self._states.move_to_end(user)
-        while len(self._states) > self.config.users:
-            self._states.popitem(last=False)
+        self._kept.fold(states, columns=columns)
         self._recommender.sources.learn(columns.interactions, names=ItemNames(events, hashes=self._hashes))
         self._recommender.sources.refresh(limit=2)
+        if self._held:
+            self._fold_into_states(self._held)
+            self._held.clear()
 
     def _predict(self, states: NDArray[np.int64], columns: EventColumns) -> None:
         view = self._codec.view(states, history=self.config.history)

@@ -5,6 +5,7 @@ from typing import Any
 
 from index.items import ItemIndex
 from index.sources.assembly import SourcesConfig, choices
+from index.sources.influence import InfluenceConfig
 from index.sources.source_set import SourceSet
 from models.bandit import BanditConfig, scaled_arms
 from models.deep_config import DeepConfig
@@ -33,6 +34,7 @@ def source_set(settings: Settings, *, index: ItemIndex) -> SourceSet:
         sources=choices(settings.sources.use),
         candidates=settings.serving.candidates,
         repeat=settings.serving.repeat,
+        influence=InfluenceConfig(burst=settings.sources.user_burst, per_hour=settings.sources.user_per_hour),
     )
     return SourceSet(settings.sources.limits(), index=index, config=config, dim=index.dim)
 

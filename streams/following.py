@@ -19,9 +19,11 @@ from events.pseudonyms import Pseudonyms
 from events.topics import Topic
 from events.types import AnyUserEvent
 from index.items import ItemIndex
+from index.sources.influence import that_count
 from index.sources.source_set import SourceSet
 from models.errors import ModelsError
 from serving.names import ItemNames
+from streams.anomalies import tell_anomalies
 from streams.decoding import decode_records
 from streams.log_reader import LogRecord
 from streams.logs import get_logger
@@ -105,10 +107,14 @@ class Following:
             self.index.rebuild()
 
     def learn(self, events: Sequence[AnyUserEvent]) -> None:
-        """Teach the sources these events, in log order."""
+        """Teach the sources those of these events that have influence, in log order."""
         columns = to_columns(events, hashes=self._hashes)
+        verdicts = self.sources.influence.judge_columns(columns)
         with self.lock:
-            self.sources.learn(columns.interactions, names=ItemNames(events, hashes=self._hashes))
+            self.sources.learn(
+                that_count(columns.interactions, verdicts), names=ItemNames(events, hashes=self._hashes)
+            )
+        tell_anomalies(events, verdicts, metrics=self._metrics)
         self._metrics.source_events.inc(len(events))
 
     def _take_items(self, records: Sequence[LogRecord]) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from events.clock import Clock
 from events.columns import Kind
 from events.errors import BadEvent
@@ -16,12 +18,14 @@ from events.pseudonyms import Pseudonyms
 from events.recommendation import decode_recommendation
 from events.topics import USER_TOPICS, Topic
 from events.types import AnyUserEvent
+from index.sources.influence import Verdict
 from models import adapters
 from models.bandit import DiversityBandit
 from models.slate_outcomes import SlateOutcomes
 from models.slate_records import Recommended
 from models.snapshots import restore_snapshot, save_snapshot
 from serving.learning import Learning
+from streams.anomalies import tell_anomalies
 from streams.decoding import decode_records
 from streams.following import Following
 from streams.log_reader import LogRecord
@@ -111,10 +115,10 @@ class LearningAgent:
                     pseudonyms=self._pseudonyms,
                 )
                 self._metrics.events.labels(topic=record.topic).inc(len(arrivals.events))
-                for event in arrivals.events:
-                    if event.rec_id is not None:
-                        self._join(event, at_ms=record.timestamp_ms)
-                self._learning.take(arrivals.events)
+                verdicts = self._learning.take(arrivals.events)
+                tell_anomalies(arrivals.events, verdicts, metrics=self._metrics)
+                for at in np.flatnonzero(verdicts == Verdict.COUNTS).tolist():
+                    self._join(arrivals.events[at], at_ms=record.timestamp_ms)
             case topic:
                 raise ValueError(f"the learner does not read {topic}")
         for joined in self._outcomes.advance(record.timestamp_ms):

@@ -170,6 +170,12 @@ class Metrics:
             ["topic"],
             registry=registry,
         )
+        self.anomalies = Counter(
+            "headwater_anomalies",
+            "Events that moved neither sources nor model, by kind (duplicate, over-budget)",
+            ["kind"],
+            registry=registry,
+        )
         self.dead_letters = Counter(
             "headwater_dead_letters", "Events set aside, by reason", ["reason"], registry=registry
         )

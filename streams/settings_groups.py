@@ -229,6 +229,14 @@ class SourcesSettings(Group):
     item_users: int = Field(default=128, ge=2, description="users kept of an item")
     neighbours: int = Field(default=64, ge=2, description="co-visitation slots of an item")
     session_gap_ms: int = Field(default=30 * 60_000, ge=2, description="a longer pause starts a new session")
+    user_burst: int = Field(
+        default=2_000,
+        ge=1,
+        description="items that one user may act on at once and still move what all share",
+    )
+    user_per_hour: int = Field(
+        default=200, ge=1, le=3_600_000, description="items of that budget that come back in an hour"
+    )
 
     @field_validator("use")
     @classmethod

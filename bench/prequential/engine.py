@@ -62,10 +62,11 @@ class PromptLearning(Learning):
     """The product's learning, which folds each record in at once. The worker waits until a chunk of 32 is
     full, because its recommenders have sources of their own; here the same sources answer the next question."""
 
-    def take(self, events: Sequence[AnyUserEvent]) -> None:
+    def take(self, events: Sequence[AnyUserEvent]) -> NDArray[np.int8]:
         """As Learning.take, with nothing left waiting but training steps."""
-        super().take(events)
+        verdicts = super().take(events)
         self._predict_pending()
+        return verdicts
 
     def _compare(self, batch: RankBatch, *, gains: NDArray[np.float32], relevant: NDArray[np.int64]) -> None:
         """As Learning._compare, with the scores at hand that were just served."""

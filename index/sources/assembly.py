@@ -1,11 +1,12 @@
 """Which sources there are, how much each proposes, and how they are put together over the shared state."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from index.sources.base import Limits, Source
 from index.sources.catalogue import Catalogue
 from index.sources.history_covisitation import HistoryCovisitation
+from index.sources.influence import InfluenceConfig
 from index.sources.new_arrivals import NewArrivals
 from index.sources.own_history import OwnHistory
 from index.sources.popularity import Popularity
@@ -99,6 +100,7 @@ class SourcesConfig:
     candidates: int = 150  # C
     reserved: int = 5  # the first choices of each source that are kept whatever the others say
     repeat: bool = True  # items that the shopper bought may come back; consumables always may
+    influence: InfluenceConfig = field(default_factory=InfluenceConfig)
 
     def __post_init__(self) -> None:
         names = [choice.name for choice in self.sources]

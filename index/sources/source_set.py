@@ -16,6 +16,7 @@ from index.sources.base import Limits, Query
 from index.sources.catalogue import Catalogue
 from index.sources.features import CandidateBuilder
 from index.sources.footprint import footprint
+from index.sources.influence import Influence
 from index.sources.item_habits import ItemHabits
 from index.sources.long_tail import LongTail
 from index.sources.new_arrivals import NewArrivals
@@ -53,6 +54,7 @@ class SourceSet:
         self.habits = ItemHabits(limits)
         self.long_tail = LongTail(limits)
         self.text_groups = TextGroups(dim=dim)
+        self.influence = Influence(self.config.influence)
         self._index = index
         over = Shared(limits, self.traces, self.catalogue, self.popularity, index.search)
         self.sources = assemble(self.config, over=over)
@@ -71,6 +73,7 @@ class SourceSet:
 
         Clicks, carts and purchases count. Impressions say nothing of a taste here, and un-carts and refunds
         are taken off in the shopper's own state, which comes with the query: none of them is learnt.
+        What is given here counts: `influence` says before which events may.
         `names` maps hashes to item ids, for items that no record has told of: those it lacks have no id.
         """
         kinds = interactions.kinds
@@ -244,6 +247,7 @@ class SourceSet:
             "habits": self.habits,
             "long_tail": self.long_tail,
             "text_groups": self.text_groups,
+            "influence": self.influence,
         }
         return shared | {s.name: s for s in self.sources if s is not self.popularity}
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from index.sources.base import Limits
+from index.sources.influence import InfluenceConfig
 from models.learner import LearnerConfig
 from models.ranker import RankerConfig
 from streams.building import learner_config, ranker_config
@@ -168,7 +169,9 @@ def test_making_settings_never_reads_the_environment(monkeypatch: pytest.MonkeyP
 
 def test_sources_settings_mirror_the_limits_of_the_sources() -> None:
     assert SourcesSettings().limits() == Limits()
-    assert set(SourcesSettings.model_fields) - {"use"} == set(Limits.__slots__)
+    budget = {"user_burst": InfluenceConfig().burst, "user_per_hour": InfluenceConfig().per_hour}
+    assert {name: getattr(SourcesSettings(), name) for name in budget} == budget
+    assert set(SourcesSettings.model_fields) - {"use", *budget} == set(Limits.__slots__)
 
 
 def test_learner_settings_mirror_the_defaults_of_ranker_and_learner() -> None:
