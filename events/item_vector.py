@@ -1,9 +1,12 @@
 """The record on `item-vectors`: what every recommender needs to know of an item, text already encoded."""
 
+import numpy as np
 from msgspec import DecodeError, Struct, ValidationError, msgpack
 
 from events.errors import BadEvent, Reason
 from events.ids import ItemId
+from events.limits import MAX_MONEY
+from events.rules import id_error
 
 
 class ItemVector(Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=True):
@@ -32,8 +35,19 @@ def encode_item_vector(item: ItemVector) -> bytes:
 def decode_item_vector(raw: bytes) -> ItemVector:
     """The item; BadEvent when the bytes are not what `encode_item_vector` wrote."""
     try:
-        return _decoder.decode(raw)
-    except (DecodeError, ValidationError) as error:
+        item = _decoder.decode(raw)
+    except (DecodeError, ValidationError, RecursionError) as error:
         raise BadEvent(
             Reason.WRONG_TYPE, received=repr(raw[:40]), expected="an ItemVector record in msgpack"
         ) from error
+    problem = id_error(item.item_id, path="$.item_id")
+    if problem is not None:
+        raise problem
+    whole = len(item.vector) % 2 == 0 and bool(np.isfinite(np.frombuffer(item.vector, "<f2")).all())
+    if not whole or not 0 <= item.price <= MAX_MONEY:
+        raise BadEvent(
+            Reason.BAD_NUMBER,
+            received=f"a vector of {len(item.vector)} bytes, price {item.price}",
+            expected=f"finite float16 numbers, a price from 0 to {MAX_MONEY:.0f}",
+        )
+    return item

@@ -21,6 +21,7 @@ from models.slate_records import Counts, Joined, OutcomesConfig, Recommended
 
 _FORMAT = 1
 _MARKS = {Kind.IMPRESSION: 1, Kind.CLICK: 2, Kind.CART: 4, Kind.PURCHASE: 8}  # bits; part of saved state
+_ITEMS_EACH = 10  # items of an impression or outcome that waits for its slate, on average, at most
 _TAKEN_BACK = {Kind.UNCART: Kind.CART, Kind.REFUND: Kind.PURCHASE}
 
 
@@ -70,6 +71,7 @@ class SlateOutcomes:
         self._closed: OrderedDict[str, None] = OrderedDict()  # rec_ids, oldest first
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()  # by rec_id, first come first
         self._n_waiting = 0
+        self._n_said = 0  # items of what waits
 
     def __len__(self) -> int:
         """Open slates."""
@@ -125,7 +127,8 @@ class SlateOutcomes:
             group = self._waiting.setdefault(rec_id, _Waiting(max(at_ms, self._now_ms)))
             group.said.append(_Said(items, int(kind), at_ms))
             self._n_waiting += 1
-            if self._n_waiting > self.config.capacity:
+            self._n_said += len(items)
+            while self._n_waiting > self.config.capacity or self._n_said > _ITEMS_EACH * self.config.capacity:
                 self.counts.evicted += len(self._no_longer_waiting(next(iter(self._waiting))))
 
     def advance(self, now_ms: int) -> list[Joined]:
@@ -191,6 +194,7 @@ class SlateOutcomes:
                 said = [_Said(tuple(s["items"]), s["kind"], s["at_ms"]) for s in group["said"]]
                 outcomes._waiting[rec_id] = _Waiting(group["since_ms"], said)
                 outcomes._n_waiting += len(said)
+                outcomes._n_said += sum(len(one.items) for one in said)
         except (KeyError, TypeError, ValueError) as error:
             raise SnapshotError(f"saved outcomes are damaged: {error!r}") from error
         return outcomes
@@ -214,6 +218,7 @@ class SlateOutcomes:
         if group is None:
             return []
         self._n_waiting -= len(group.said)
+        self._n_said -= sum(len(said.items) for said in group.said)
         return group.said
 
     def _remember(self, rec_id: str) -> _Open:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from streams.errors import JournalError
 from streams.log_reader import LogRecord
 
+_RUNS_MAX = 4_096  # held between two cuts
+
 
 class Run(NamedTuple):
     """Records of one partition taken without a break, up to and including `last`."""
@@ -139,6 +141,10 @@ class Sequencer:
             self._runs[-1] = Run(record.topic, record.partition, record.offset)
         else:
             self._runs.append(Run(record.topic, record.partition, record.offset))
+            if (
+                len(self._runs) >= _RUNS_MAX
+            ):  # a stream that brings no training step: memory is no place for it
+                self.cut()
 
     def _next_run(self) -> None:
         """Once the journal is used up, what already waits goes on in the order of topic, partition, offset."""

@@ -10,6 +10,7 @@ from events.ids import ItemId, UserId, stable_hash
 from events.types import AnyUserEvent, Item, Purchase, ViewItem
 from index.items import ItemIndex
 from index.sources.base import Limits
+from index.sources.influence import that_count
 from index.sources.source_set import SourceSet
 from models.bandit import BanditConfig, DiversityBandit
 from models.ranker import Ranker, RankerConfig
@@ -50,7 +51,8 @@ def warm_up(timer: StageTimer | None = None) -> None:
         row = np.array([stable_hash(f"item-{number}")], np.int64)
         sources.upsert_item(ItemId(f"item-{number}"), first_ms=1_700_000_000_000, title="warm", price=1.0)
         sources.set_vectors(row, np.full((1, _DIM), 1.0 + number, np.float32))
-    sources.learn(columns.interactions, names=ItemNames(events, hashes=hashes))
+    counted = that_count(columns.interactions, sources.influence.judge_columns(columns))
+    sources.learn(counted, names=ItemNames(events, hashes=hashes))
     sources.refresh()
     for trained in (False, True):
         recommender.trained = trained
