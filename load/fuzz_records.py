@@ -14,13 +14,16 @@ from load.damage import JUNK, mutated, replace_value
 
 _YEAR_MS = 365 * DAY_MS
 _NAMES = (
-    ("view_item_list", 30),
-    ("search", 15),
-    ("view_item", 15),
-    ("select_item", 10),
-    ("add_to_cart", 8),
-    ("remove_from_cart", 4),
-    ("purchase", 12),
+    (
+        "view_item_list",
+        50,
+    ),  # most of what is good is no unit for the learner, whose time would be all there is
+    ("search", 24),
+    ("view_item", 5),
+    ("select_item", 3),
+    ("add_to_cart", 3),
+    ("remove_from_cart", 5),
+    ("purchase", 4),
     ("refund", 6),
 )
 _ITEMS = {"view_item_list": 8, "purchase": 5, "refund": 2, "search": 0}  # at most; 1 for the others
@@ -229,17 +232,17 @@ class Fuzzer:
 
 
 SHARES: dict[str, tuple[float, Callable[[Fuzzer], FuzzRecord]]] = {
-    "valid": (250, Fuzzer.valid),
+    "valid": (100, Fuzzer.valid),
     "valid, envelope": (8, Fuzzer.envelope),
     "valid, sent again": (20, Fuzzer.repeated),
     "valid, years late": (10, Fuzzer.late),
     "valid, catalogue": (12, Fuzzer.catalogue),
     "valid, removed from the catalogue": (1, Fuzzer.removed),
-    "a field mutated": (290, Fuzzer.field),
+    "a field mutated": (340, Fuzzer.field),
     "bytes mutated": (200, Fuzzer.bytes_),
     "bytes of an envelope mutated": (12, Fuzzer.envelope_bytes),
     "bytes of a catalogue record mutated": (12, Fuzzer.catalogue_bytes),
-    "random bytes": (80, Fuzzer.raw),
+    "random bytes": (180, Fuzzer.raw),
     "NaN and infinity": (25, Fuzzer.not_finite),
     "lone surrogates": (25, Fuzzer.surrogate),
     "far past and future": (30, Fuzzer.time),
