@@ -285,3 +285,17 @@ def test_wrong_slates_kinds_and_settings_are_refused() -> None:
         OutcomesConfig(window_ms=0)
     with pytest.raises(ConfigError, match="rewards"):
         OutcomesConfig(click=0.9)
+
+
+def test_what_waits_for_a_slate_is_bounded_by_its_items_too() -> None:
+    outcomes = SlateOutcomes(OutcomesConfig(window_ms=1_000, capacity=50))
+    for number in range(500):
+        outcomes.happened(f"r{number}", items=tuple(range(1, 101)), kind=Kind.IMPRESSION, at_ms=0)
+        assert (
+            sum(len(said["items"]) for _, group in outcomes.state()["waiting"] for said in group["said"])
+            <= 500
+        )
+    assert outcomes.counts.evicted == 495
+    again = SlateOutcomes.from_state(outcomes.state(), config=outcomes.config)
+    again.happened("another", items=tuple(range(1, 101)), kind=Kind.IMPRESSION, at_ms=0)
+    assert again.counts.evicted == 496

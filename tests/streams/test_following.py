@@ -133,3 +133,41 @@ def test_damaged_adapters_change_nothing() -> None:
         shop.following.handle([damaged])
         assert {n: a.tobytes() for n, a in shop.model.recommender.ranker.snapshot().items()} == before
         assert shop.model.version == 3
+
+
+def test_a_duplicate_moves_no_source_and_is_told() -> None:
+    once, twice = make_shop(), make_shop()
+    events = [view(f"u{n}", f"item-{n % 3}", number=n) for n in range(12)]
+    once.following.handle(once.records(events))
+    twice.following.handle(twice.records([*events, *events[:7]]))
+    assert twice.value("headwater_anomalies_total", kind="duplicate") == 7
+    keys = [shop.following.sources.popularity.keys.tolist() for shop in (once, twice)]
+    assert keys[0] == keys[1]
+
+
+def test_a_bot_beyond_its_budget_moves_no_source_and_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    short, long = make_shop(), make_shop()
+    bot = [view("bot", "bot-item", number=n, at_ms=NOW_MS - 100_000 + n) for n in range(4_000)]
+    others = [view(f"u{n}", f"item-{n % 3}", number=10_000 + n, at_ms=NOW_MS - 50_000 + n) for n in range(12)]
+    short.following.handle(short.records([*bot[:2_000], *others]))
+    with caplog.at_level(logging.WARNING):
+        long.following.handle(long.records([*bot, *others]))
+    assert long.value("headwater_anomalies_total", kind="over-budget") == 2_000
+    assert sum("more than anybody means" in line.message for line in caplog.records) == 1
+    assert not any("bot" in str(vars(line).get("fields")) for line in caplog.records)
+    for name in ("keys", "best"):
+        mine = [getattr(shop.following.sources.popularity, name).tolist() for shop in (short, long)]
+        assert mine[0] == mine[1]
+
+
+def test_vectors_that_are_no_numbers_stop_nothing() -> None:
+    shop = make_shop()
+    broken = [
+        ItemVector(item_id=ItemId("a"), title="a", vector=b"\x00" * 3, encoder="test-encoder"),
+        ItemVector(item_id=ItemId("b"), title="b", vector=b"\xff\x7f" * DIM, encoder="test-encoder"),
+        ItemVector(item_id=ItemId("c"), title="c", vector=b"", encoder="test-encoder", price=float("inf")),
+        ItemVector(item_id=ItemId(""), title="d", vector=b"", encoder="test-encoder"),
+    ]
+    shop.following.handle([item_record(str(n), encode_item_vector(item)) for n, item in enumerate(broken)])
+    shop.following.handle([item_record("lamp", vector("lamp"), offset=9)])
+    assert shop.value("headwater_index_items") == 1

@@ -117,3 +117,13 @@ def test_record_offered_again_is_taken_once(
     kept = len(first) - len(first) % 5
     assert second[:kept] == first[:kept]
     assert sorted(second) == sorted(first)
+
+
+def test_an_order_without_any_step_is_written_down_before_it_fills_the_memory(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    sequencer = Sequencer(journal)
+    for number in range(10_000):
+        sequencer.offer(LogRecord("clicks", number % 2, number // 2, 0, None, b""))
+        assert len(list(sequencer.ready())) == 1
+        assert len(sequencer._runs) < 4_097
+    assert len(journal.read()) == 2 * 4_096
