@@ -16,7 +16,7 @@ from events.recommendation import Recommendation
 from events.topics import Topic
 from events.types import AnyUserEvent
 from load.books import Books, Ticket
-from streams.learning import SERVING_HEADER
+from streams.adapter_topic import SERVING_HEADER
 from streams.settings import Settings
 from streams.topics import topic_name
 

@@ -20,6 +20,7 @@ from models.learner import Learner
 from models.ranker import RankerConfig
 from serving.learning import Learning
 from serving.recommender import Recommender, StageTimer
+from streams.adapter_topic import ADAPTER_KEY, SERVING_HEADER
 from streams.building import (
     bandit_config,
     feature_schema,
@@ -33,7 +34,6 @@ from streams.building import (
 )
 from streams.encoding import EncodingAgent
 from streams.following import Following
-from streams.learning import ADAPTER_KEY, SERVING_HEADER
 from streams.log_reader import LogRecord
 from streams.metrics import Metrics
 from streams.publisher import Record

@@ -14,7 +14,7 @@ from events.errors import BadEvent
 from events.recommendation import Recommendation, decode_recommendation
 from events.topics import Topic
 from events.types import ItemsEvent
-from streams.learning import SERVING_HEADER
+from streams.adapter_topic import SERVING_HEADER
 from streams.log_reader import LogRecord
 
 _LATELY = 1_000  # slates over which freshness is shown

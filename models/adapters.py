@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import shutil
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from models.errors import AdapterError, InputError
+from models.durable import appearing
+from models.errors import AdapterError, InputError, Refusal
 from models.ranker import Ranker
 from models.state import Arrays
 from models.twin import FAST, SLOW
@@ -26,25 +27,27 @@ _MANIFEST, _TENSORS = "manifest.json", "headwater.safetensors"
 _LORA_TENSORS = "adapter_model.safetensors"  # as peft names it
 
 
-def save_adapter(ranker: Ranker, path: Path, *, version: str) -> None:
+def save_adapter(
+    ranker: Ranker, path: Path, *, version: str, record: Mapping[str, object] | None = None
+) -> None:
     """Write the ranker's weights as the folder `path`, which appears whole or not at all.
 
     With a deep part the folder is also a peft adapter: `peft.PeftModel.from_pretrained(backbone, path)`
-    loads its LoRA, and from `path / "slow"` a twin's slow adapter. The rest is in headwater.safetensors.
-    Raises AdapterError when `path` exists.
+    loads its LoRA, and from `path / "slow"` a twin's slow adapter. The rest is in headwater.safetensors, and
+    `record`, what it says of itself, in manifest.json.
+    Raises AdapterError when `path` exists, OSError or SafetensorError when the disk does not take it.
     """
     if path.exists():
         raise AdapterError(f"{path} exists; an adapter is never overwritten")
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    if ranker.deep:
-        ranker.deep.save_lora(partial)
     rest = {name: array for name, array in ranker.snapshot().items() if not _is_lora(name)}
-    safetensors.numpy.save_file(rest, partial / _TENSORS)
-    manifest = {"format": FORMAT, "version": version, "fingerprint": ranker.fingerprint()}
-    (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    partial.rename(path)
+    manifest: dict[str, object] = {"format": FORMAT, "version": version, "fingerprint": ranker.fingerprint()}
+    if record is not None:
+        manifest["record"] = dict(record)
+    with appearing(path) as partial:
+        if ranker.deep:
+            ranker.deep.save_lora(partial)
+        safetensors.numpy.save_file(rest, partial / _TENSORS)
+        (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def load_adapter(ranker: Ranker, path: Path) -> str:
@@ -64,13 +67,13 @@ def load_adapter(ranker: Ranker, path: Path) -> str:
     return _take(ranker, manifest, arrays)
 
 
-def pack(ranker: Ranker, *, version: str) -> bytes:
-    """The ranker's weights as one record below RECORD_LIMIT bytes.
+def pack(ranker: Ranker, *, version: str, weights: Arrays | None = None) -> bytes:
+    """The ranker's weights, or others of its shape, as one record below RECORD_LIMIT bytes.
 
     The deep part travels as float16, the wide part as it is: scores of a ranker that applied the record
     equal the sender's but for that rounding. Raises AdapterError when the record would be too large.
     """
-    arrays = {name: _narrow(name, array) for name, array in ranker.snapshot().items()}
+    arrays = {name: _narrow(name, array) for name, array in (weights or ranker.snapshot()).items()}
     header = {"format": FORMAT, "version": version, "fingerprint": ranker.fingerprint()}
     header_bytes = json.dumps(header).encode()
     rest = header_bytes + zlib.compress(safetensors.numpy.save(arrays), level=1)
@@ -96,12 +99,22 @@ def apply(ranker: Ranker, record: bytes) -> str:
     return version
 
 
+def unpacked(record: bytes) -> Arrays:
+    """The weights of a `pack`ed record by name; AdapterError when it is damaged."""
+    return _unpack(record)[1]
+
+
 def record_version(record: bytes) -> str:
     """The version of a `pack`ed record, without its weights; AdapterError when it is damaged."""
     return str(_open(record)[0]["version"])
 
 
 def _open(record: bytes) -> tuple[dict[str, object], bytes]:
+    if len(record) > RECORD_LIMIT:
+        raise AdapterError(
+            f"the adapter record has {len(record):,} bytes; it may have {RECORD_LIMIT:,}",
+            refusal=Refusal.TOO_LARGE,
+        )
     if len(record) < _HEAD.size or record[:4] != _MAGIC:
         raise AdapterError(f"not an adapter record: {len(record)} bytes beginning with {record[:4]!r}")
     _, digest, header_length = _HEAD.unpack_from(record)
@@ -110,12 +123,24 @@ def _open(record: bytes) -> tuple[dict[str, object], bytes]:
         raise AdapterError(
             f"the adapter record of {len(record)} bytes is damaged: its checksum does not match"
         )
-    header: dict[str, object] = json.loads(rest[:header_length])
+    header = _header(rest[:header_length])
     if header.get("format") != FORMAT:
         raise AdapterError(
             f"the adapter record has format {header.get('format')}; this version reads {FORMAT}"
         )
     return header, rest[header_length:]
+
+
+def _header(text: bytes) -> dict[str, object]:
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AdapterError(f"the adapter record's header is no JSON: {error}") from error
+    if not isinstance(header, dict):
+        raise AdapterError(f"the adapter record's header is {str(header)[:40]!r}; it must be an object")
+    if not isinstance(header.get("version"), str):
+        raise AdapterError(f"the adapter record has the version {str(header.get('version'))[:40]!r}, no text")
+    return header
 
 
 def _unpack(record: bytes) -> tuple[dict[str, object], Arrays]:
@@ -124,7 +149,9 @@ def _unpack(record: bytes) -> tuple[dict[str, object], Arrays]:
         inflater = zlib.decompressobj()
         tensors = inflater.decompress(body, _UNPACKED_LIMIT)
         if inflater.unconsumed_tail:
-            raise AdapterError(f"the adapter record holds more than {_UNPACKED_LIMIT:,} bytes")
+            raise AdapterError(
+                f"the adapter record holds more than {_UNPACKED_LIMIT:,} bytes", refusal=Refusal.TOO_LARGE
+            )
         arrays: Arrays = dict(safetensors.numpy.load(tensors))
     except (zlib.error, SafetensorError, ValueError) as error:
         raise AdapterError(f"the adapter record cannot be unpacked: {error}") from error
@@ -137,12 +164,21 @@ def _take(ranker: Ranker, header: dict[str, object], arrays: Arrays) -> str:
     if header.get("fingerprint") != ranker.fingerprint():
         raise AdapterError(
             f"adapter {header.get('version')} was made for the ranker {header.get('fingerprint')}, this one "
-            f"is {ranker.fingerprint()}: features, backbone or sizes differ"
+            f"is {ranker.fingerprint()}: features, backbone or sizes differ",
+            refusal=Refusal.OTHER_RANKER,
         )
+    for name, array in arrays.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise AdapterError(
+                f"adapter {header.get('version')}: {name} holds values that are not finite",
+                refusal=Refusal.NOT_FINITE,
+            )
     try:
         ranker.restore(arrays)
     except InputError as error:
-        raise AdapterError(f"adapter {header.get('version')} does not fit: {error}") from error
+        raise AdapterError(
+            f"adapter {header.get('version')} does not fit: {error}", refusal=Refusal.WRONG_SHAPE
+        ) from error
     return str(header["version"])
 
 

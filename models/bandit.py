@@ -226,6 +226,8 @@ class DiversityBandit:
     def from_state(cls, state: dict[str, Any], *, config: BanditConfig) -> "DiversityBandit":
         """The bandit that gave `state`. SnapshotError if damaged, or if `config` has other arms."""
         bandit = cls(config)
+        if not isinstance(state, dict):
+            raise SnapshotError(f"the saved bandit is {str(state)[:40]!r}; it must be an object")
         expected = {key: bandit.state()[key] for key in ("format", "arms", "contexts")}
         received = {key: state.get(key) for key in expected}
         if received != expected:
@@ -236,7 +238,7 @@ class DiversityBandit:
             changed = np.array(state["changed"], np.float64)
             updates = np.array(state["updates"], np.int64)
             exploration = float(state["exploration"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise SnapshotError(f"the saved bandit is damaged: {error!r}") from error
         for key, table in tables.items():
             if table.shape != shape or not (np.isfinite(table) & (table > 0)).all():

@@ -14,8 +14,10 @@ from models.device import set_threads
 from models.drift import Drift, DriftConfig
 from models.errors import ConfigError
 from models.features_scaler import inputs_from_z
+from models.guard import Guard
 from models.optimiser import GuardedAdamW, Stepped
 from models.prequential import Prequential, PrequentialConfig
+from models.promotion import Decision, PromotionConfig, Verdict
 from models.ranker import Ranker, RankerConfig, Scores, WideView
 from models.replay import Replay, ReplayConfig, ReplayUnits
 from models.slate_loss import LossConfig, SlateLoss
@@ -51,6 +53,9 @@ class LearnerConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     prequential: PrequentialConfig = field(default_factory=PrequentialConfig)
     drift: DriftConfig | None = field(default_factory=DriftConfig)  # None: nothing is done about drift
+    promotion: PromotionConfig | None = field(
+        default_factory=PromotionConfig
+    )  # None: whatever is learnt serves
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -124,6 +129,18 @@ class Learner:
             if deep
             else None
         )
+        guarded = self.config.promotion if not ranker_config.full else None  # a backbone is too large to keep
+        self.guard = (
+            Guard(
+                guarded,
+                n_features=n_features,
+                hidden=ranker_config.wide_hidden,
+                weights=self._weights(),
+                k=self.config.prequential.k,
+            )
+            if guarded
+            else None
+        )
 
     def validate(
         self,
@@ -148,6 +165,8 @@ class Learner:
         losses = self.prequential.observe(scores, gains=gains, relevant=relevant)
         if self.drift:
             self.drift.observe(losses)
+        if self.guard:
+            self.guard.judge(batch, scores.wide, gains=gains)
         return scores
 
     def learn(
@@ -210,6 +229,19 @@ class Learner:
             deep_skipped=deep.skipped if deep else None,
         )
 
+    def promote(self, *, stamp: int) -> Verdict:
+        """Decide what serves from now on; call it when an adapter is due, which is number `stamp`.
+
+        On a breach the learner returns to the anchor: weights, moments, and a memory without what came since.
+        """
+        if self.guard is None:
+            return Verdict(Decision.PROMOTED, "not guarded")
+        verdict = self.guard.decide(self._weights, stamp=stamp)
+        if verdict.restarts:
+            self._take_weights(self.guard.anchor)
+            self.replay.forget_since(int(self.guard.anchor["replay_seen"]))
+        return verdict
+
     @property
     def exploration(self) -> float:
         """What exploration is to be multiplied by now, for the bandit: above 1 for a while after drift."""
@@ -253,14 +285,28 @@ class Learner:
         self.skipped_steps += stepped.skipped is not None
         return stepped, scores.detach().numpy()
 
-    def snapshot(self) -> Arrays:
-        """The whole state, copied."""
-        counters = np.array([self.batches, self.units, self.skipped_steps], np.int64)
+    def _weights(self) -> Arrays:
+        """All weights and their moments, copied, and how much of the memory they learnt from."""
         return {
             **with_prefix("ranker", self.ranker.snapshot()),
             **with_prefix("wide_optimiser", self._wide_optimiser.snapshot()),
             **(with_prefix("deep_optimiser", self._deep.snapshot()) if self._deep else {}),
+            "replay_seen": np.array(self.replay.seen, np.int64),
+        }
+
+    def _take_weights(self, arrays: Arrays) -> None:
+        self.ranker.restore(under_prefix("ranker", arrays))
+        self._wide_optimiser.restore(under_prefix("wide_optimiser", arrays))
+        if self._deep:
+            self._deep.restore(under_prefix("deep_optimiser", arrays))
+
+    def snapshot(self) -> Arrays:
+        """The whole state, copied."""
+        counters = np.array([self.batches, self.units, self.skipped_steps], np.int64)
+        return {
+            **self._weights(),
             **with_prefix("replay", self.replay.snapshot()),
+            **(with_prefix("guard", self.guard.snapshot()) if self.guard else {}),
             **with_prefix("prequential", self.prequential.snapshot()),
             **(with_prefix("drift", self.drift.snapshot()) if self.drift else {}),
             **(with_prefix("balance", self._balance.snapshot()) if self._balance else {}),
@@ -273,10 +319,9 @@ class Learner:
         rest = {name: array for name, array in self.snapshot().items() if not name.startswith("replay.")}
         check_arrays({n: a for n, a in arrays.items() if not n.startswith("replay.")}, expected=rest)
         self.replay.restore(under_prefix("replay", arrays))
-        self.ranker.restore(under_prefix("ranker", arrays))
-        self._wide_optimiser.restore(under_prefix("wide_optimiser", arrays))
-        if self._deep:
-            self._deep.restore(under_prefix("deep_optimiser", arrays))
+        self._take_weights(arrays)
+        if self.guard:
+            self.guard.restore(under_prefix("guard", arrays))
         if self._balance:
             self._balance.restore(under_prefix("balance", arrays))
         self.prequential.restore(under_prefix("prequential", arrays))

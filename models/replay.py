@@ -140,6 +140,30 @@ class Replay:
                     array[self.config.recent + at] = array[place]
         return place
 
+    @property
+    def seen(self) -> int:
+        """How many units were ever added."""
+        return self._seen
+
+    def forget_since(self, seen: int) -> None:
+        """Forget the units added since there had been `seen`: older ones take their places, the oldest first.
+
+        What they pushed out of the latest units is gone but for the reservoir's sample of it.
+        """
+        newer = np.arange(max(seen, self._seen - self.config.recent), self._seen)
+        older = np.arange(max(0, self._seen - self.config.recent), min(seen, self._seen))
+        if not len(newer):
+            return
+        places, spare = newer % self.config.recent, older % self.config.recent
+        if not len(spare):  # then nothing of the latest is left: the reservoir holds what came before
+            spare = np.arange(self.config.recent, len(self))
+        if not len(spare):
+            self._seen = 0
+            return
+        for name in _UNIT_ARRAYS:
+            array = self._array(name)
+            array[places] = array[spare[np.arange(len(places)) % len(spare)]]
+
     def draw(self, n: int) -> ReplayUnits:
         """`n` units drawn uniformly with replacement; InputError when nothing is remembered."""
         if not len(self):

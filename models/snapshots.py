@@ -4,7 +4,6 @@ A folder appears by one rename, so a crash leaves either the old snapshots or th
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -15,10 +14,12 @@ from typing import Any
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from models.errors import ConfigError, InputError, SnapshotError
+from models.durable import Sync, appearing
+from models.durable import sync as sync_to_disk
+from models.errors import ConfigError, InputError, SnapshotError, SnapshotNotSaved
 from models.learner import Learner
 
-FORMAT = 1
+FORMAT = 2
 _NAME = re.compile(r"snapshot-(\d{12})")
 _MANIFEST, _TENSORS = "manifest.json", "learner.safetensors"
 
@@ -28,6 +29,7 @@ class Restored:
     """What was restored."""
 
     path: Path
+    config: str  # stands for the settings it was made with
     extra: dict[str, Any]  # what the caller gave to `save_snapshot`: offsets and the like
 
 
@@ -36,37 +38,39 @@ def save_snapshot(
     root: Path,
     *,
     extra: Mapping[str, Any],
+    config: str = "",
     keep: int = 3,
     also: Callable[[Path], None] = lambda _folder: None,
+    sync: Sync = sync_to_disk,
 ) -> Path:
     """Write the learner's state and the caller's `extra` (plain JSON values) under `root`; the new folder.
 
-    `also` writes what else belongs to the snapshot into its folder, before that appears: all of it or nothing.
-    The newest `keep` snapshots stay, older ones are removed after the new one is safely there.
+    `also` writes what else belongs to the snapshot into its folder, before that appears: all of it or nothing,
+    and on disk, file by file. `config` stands for the settings it was made with. The newest `keep` snapshots
+    stay, older ones are removed after the new one is safely there.
+
+    Raises SnapshotNotSaved, and the snapshots there are stay, where the disk does not take it.
     """
     if keep < 1:
         raise ConfigError(f"keep is {keep}; at least the newest snapshot must stay")
-    root.mkdir(parents=True, exist_ok=True)
     earlier = snapshots(root)
     number = _number(earlier[-1]) + 1 if earlier else 1
     path = root / f"snapshot-{number:012d}"
-    partial = root / f".{path.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     manifest = {
         "format": FORMAT,
         "fingerprint": learner.ranker.fingerprint(),
+        "config": config,
         "batches": learner.batches,
         "units": learner.units,
         "extra": dict(extra),
     }
-    safetensors.numpy.save_file(learner.snapshot(), partial / _TENSORS)
-    (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    also(partial)
-    for written in (partial / _TENSORS, partial / _MANIFEST, partial):
-        _sync(written)
-    partial.rename(path)
-    _sync(root)
+    try:
+        with appearing(path, sync=sync) as partial:
+            safetensors.numpy.save_file(learner.snapshot(), partial / _TENSORS)
+            (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+            also(partial)
+    except (OSError, SafetensorError) as error:
+        raise SnapshotNotSaved(f"{path} was not saved, what was there before is: {error}") from error
     for old in snapshots(root)[:-keep]:
         shutil.rmtree(old)
     return path
@@ -96,7 +100,7 @@ def restore_snapshot(learner: Learner, root: Path) -> Restored | None:
         raise SnapshotError(
             f"cannot restore {path}: {error}; remove the folder to start from the snapshot before it"
         ) from error
-    return Restored(path, manifest["extra"])
+    return Restored(path, manifest["config"], manifest["extra"])
 
 
 def snapshots(root: Path) -> list[Path]:
@@ -106,13 +110,14 @@ def snapshots(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if _NAME.fullmatch(path.name))
 
 
+def offsets_of(path: Path) -> dict[tuple[str, int], int]:
+    """Next offset by topic and partition of the snapshot `path`, as its owner gave them in `extra["offsets"]`."""
+    try:
+        told = json.loads((path / _MANIFEST).read_text())["extra"]["offsets"]
+        return {(str(topic), int(partition)): int(offset) for topic, partition, offset in told}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SnapshotError(f"the offsets of {path} cannot be read: {error!r}") from error
+
+
 def _number(path: Path) -> int:
     return int(path.name.removeprefix("snapshot-"))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

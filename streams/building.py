@@ -7,11 +7,13 @@ from index.items import ItemIndex
 from index.sources.assembly import SourcesConfig, choices
 from index.sources.influence import InfluenceConfig
 from index.sources.source_set import SourceSet
+from models.adapter_record import config_hash
 from models.bandit import BanditConfig, scaled_arms
 from models.deep_config import DeepConfig
 from models.drift import DriftConfig
 from models.encoder import vector_size
-from models.learner import LearnerConfig
+from models.learner import Learner, LearnerConfig
+from models.promotion import PromotionConfig
 from models.ranker import RankerConfig
 from models.slate import SlateConfig
 from models.slate_loss import LossConfig
@@ -84,6 +86,38 @@ def learner_config(settings: Settings) -> LearnerConfig:
         average=learner.average,
         seed=learner.seed,
         drift=DriftConfig() if learner.drift else None,
+        promotion=promotion_config(settings),
+    )
+
+
+def promotion_config(settings: Settings) -> PromotionConfig | None:
+    learner = settings.learner
+    if not learner.promotion:
+        return None
+    return PromotionConfig(
+        margin=learner.promotion_margin,
+        calibration=learner.promotion_calibration,
+        window=learner.promotion_window,
+        patience_units=learner.promotion_patience,
+    )
+
+
+def adapters_hash(settings: Settings, *, learner: Learner) -> str:
+    """Stands for everything that adapters depend on beside the log."""
+    return config_hash(
+        [
+            learner.ranker.fingerprint(),
+            learner.ranker.config,
+            learner.config,
+            learning_config(settings),
+            bandit_config(settings),
+            settings.sources.limits(),
+            settings.sources.use,
+            settings.serving.candidates,
+            settings.serving.repeat,
+            settings.learner.publish_every_batches,
+            settings.learner.impression_window_minutes,
+        ]
     )
 
 

@@ -21,8 +21,9 @@ from events.types import AnyUserEvent
 from index.items import ItemIndex
 from index.sources.influence import that_count
 from index.sources.source_set import SourceSet
-from models.errors import ModelsError
+from models.errors import AdapterError
 from serving.names import ItemNames
+from streams.adapter_topic import PIN_KEY
 from streams.anomalies import tell_anomalies
 from streams.decoding import decode_records
 from streams.log_reader import LogRecord
@@ -158,13 +159,21 @@ class Following:
             )
 
     def _take_adapter(self, record: LogRecord) -> None:
-        if record.value is None:
+        if record.value is None and record.key != PIN_KEY:
             return
         try:
             with self.lock:
                 version = self._apply_adapter(record)
-        except ModelsError as error:
+        except AdapterError as error:
+            self._metrics.adapters_refused.labels(reason=error.refusal.value).inc()
             log.error("adapter at %s-%d@%d left out, the last one serves on: %s", *record[:3], error)
             return
+        if record.key == PIN_KEY:
+            self._metrics.adapter_pinned.set(record.value is not None)
+            log.warning(
+                "adapter %d serves, %s",
+                version,
+                "pinned" if record.value is not None else "nothing is pinned",
+            )
         self._metrics.model_version.set(version)
         self._metrics.adapter_apply_ms.observe(max(0, self._clock.now_ms() - record.timestamp_ms))

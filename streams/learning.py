@@ -1,6 +1,5 @@
 """The learner agent's work: every event in one written-down order, training steps, adapters, snapshots."""
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,13 @@ from events.recommendation import decode_recommendation
 from events.topics import USER_TOPICS, Topic
 from events.types import AnyUserEvent
 from index.sources.influence import Verdict
-from models import adapters
 from models.bandit import DiversityBandit
+from models.errors import SnapshotNotSaved
 from models.slate_outcomes import SlateOutcomes
 from models.slate_records import Recommended
-from models.snapshots import restore_snapshot, save_snapshot
+from models.snapshots import offsets_of, restore_snapshot, save_snapshot, snapshots
 from serving.learning import Learning
+from streams.adapter_maker import AdapterMaker, Progress
 from streams.anomalies import tell_anomalies
 from streams.decoding import decode_records
 from streams.following import Following
@@ -36,8 +36,7 @@ from streams.sequencer import Journal, Sequencer
 
 log = get_logger("learner")
 
-SERVING_HEADER = "hw-serving"  # of an adapter record: what recommenders need beside the weights, as JSON
-ADAPTER_KEY = b"ranker"
+JOURNAL = "journal.jsonl"
 MEMORY = "memory"  # folder of a snapshot: users' states and sources
 
 
@@ -49,8 +48,11 @@ class LearningAgentConfig:
     adapters_topic: str
     folder: Path
     publish_every: int = 8  # training steps
-    snapshot_every: int = 64
+    snapshot_every: int | None = 64  # None: never
     snapshots_kept: int = 3
+    adapters_kept: int = 16  # on the topic, when it is compacted
+    journal_bytes: int = 64_000_000  # of the journal of the order taken, where no snapshot needs more
+    config: str = ""  # hash of everything that adapters depend on beside the log
 
 
 class LearningAgent:
@@ -81,13 +83,25 @@ class LearningAgent:
         self._clock = clock
         self._pseudonyms = pseudonyms
         self._arm = {arm.name: at for at, arm in enumerate(bandit.config.arms)}
+        self._maker = AdapterMaker(
+            learning.learner,
+            topic=config.adapters_topic,
+            kept=config.adapters_kept,
+            config=config.config,
+            metrics=metrics,
+            clock=clock,
+        )
         self.offsets: dict[tuple[str, int], int] = {}
-        self.version = 0
         self._steps = 0
         self._restore()
         self._counted_units = learning.units
         self._counted_drifts = learning.learner.drift.detections if learning.learner.drift else 0
-        self._sequencer = Sequencer(Journal(config.folder / "journal.jsonl"), start=self.offsets)
+        self._sequencer = Sequencer(Journal(config.folder / JOURNAL), start=self.offsets)
+
+    @property
+    def version(self) -> int:
+        """Of the last adapter."""
+        return self._maker.version
 
     def process(self, records: Sequence[LogRecord]) -> list[Record]:
         """Take records in partition order; return the adapters that are due."""
@@ -166,11 +180,23 @@ class LearningAgent:
             self._metrics.learner_loss.labels(part="wide").set(report.loss)
         if report.deep_loss is not None:
             self._metrics.learner_loss.labels(part="deep").set(report.deep_loss)
-        self._sequencer.cut()
+        written = self._write_order()
         published = [self._adapter()] if self._steps % self._config.publish_every == 0 else []
-        if self._steps % self._config.snapshot_every == 0:
-            self.snapshot()
-        return published
+        every = self._config.snapshot_every
+        if every is not None and self._steps % every == 0 and written:
+            self._try_snapshot()
+        return published if written else []
+
+    def _write_order(self) -> bool:
+        """Whether the order taken is on disk. While it is not, nothing is published: after a crash the learner
+        might take another order, and one name would stand for two adapters."""
+        try:
+            self._sequencer.cut()
+        except OSError as error:
+            self._metrics.disk_failures.labels(what="journal").inc()
+            log.error("the journal cannot be written, adapters wait: %s", error)
+            return False
+        return True
 
     def _explore(self) -> int:
         """Hand the response to drift on to the bandit, whose state goes out with the adapters."""
@@ -181,34 +207,45 @@ class LearningAgent:
         self._metrics.drifts.inc(drifts - self._counted_drifts)
         return drifts
 
+    def _progress(self) -> Progress:
+        return Progress(
+            steps=self._steps,
+            units=self._learning.units,
+            offsets=self.offsets,
+            prequential=self._learning.report(),
+            bandit=self._bandit.state(),
+        )
+
     def _adapter(self) -> Record:
-        self.version += 1
-        report = self._learning.report()
-        pays = self._learning.learner.prequential.gate.pays()
-        serving = {
-            "version": self.version,
-            "steps": self._steps,
-            "units": self._learning.units,
-            "deep_pays": pays,
-            "bandit": self._bandit.state(),
-            "prequential": report,
-            "made_at": self._clock.now_ms(),
-        }
-        for ranker, measures in report.items():
+        progress = self._progress()
+        made = self._maker.make(progress)
+        for ranker, measures in progress.prequential.items():
             for measure, value in measures.items():
                 self._metrics.prequential.labels(ranker=ranker, measure=measure).set(value)
-        self._metrics.deep_gate.set(pays)
+        self._metrics.deep_gate.set(self._learning.learner.prequential.gate.pays())
         self._metrics.model_version.set(self.version)
         self._metrics.adapters_published.inc()
-        weights = adapters.pack(self._learning.learner.ranker, version=str(self.version))
-        headers = ((SERVING_HEADER, json.dumps(serving).encode()),)
-        return Record(self._config.adapters_topic, ADAPTER_KEY, weights, headers=headers)
+        return made
+
+    def _try_snapshot(self) -> None:
+        """Take a snapshot, or say why not and go on: the journal then reaches back to the one before."""
+        try:
+            self.snapshot()
+        except SnapshotNotSaved as error:
+            self._metrics.disk_failures.labels(what="snapshot").inc()
+            log.error("%s", error)
+        except OSError as error:
+            self._metrics.disk_failures.labels(what="tidying").inc()
+            log.error("old snapshots or the journal's beginning could not be removed: %s", error)
 
     def snapshot(self) -> Path:
-        """Save everything, offsets included; call it between steps only, when nothing waits for one."""
+        """Save everything, offsets included; call it between steps only, when nothing waits for one.
+
+        SnapshotNotSaved, and what there was before stays, when the disk does not take it.
+        """
         extra: dict[str, Any] = {
             "offsets": [[*place, offset] for place, offset in sorted(self.offsets.items())],
-            "version": self.version,
+            "adapters": self._maker.state(),
             "steps": self._steps,
             "bandit": self._bandit.state(),
             "outcomes": self._outcomes.state(),
@@ -217,22 +254,22 @@ class LearningAgent:
             self._learning.learner,
             self._config.folder,
             extra=extra,
+            config=self._config.config,
             keep=self._config.snapshots_kept,
             also=lambda folder: self._learning.save(folder / MEMORY),
         )
-        self._save_adapter()
-        self._sequencer.snapshotted()
         self._metrics.snapshot_unixtime.set(self._clock.now_ms() / 1000)
         log.info("snapshot %s after %d steps", path.name, self._steps)
+        self._save_adapter()
+        oldest = offsets_of(snapshots(self._config.folder)[0])
+        self._sequencer.snapshotted(oldest=oldest, keep_bytes=self._config.journal_bytes)
         return path
 
     def _save_adapter(self) -> None:
         """Keep the weights as a folder that peft reads, beside those of the last snapshots."""
         folder = self._config.folder / "adapters"
-        name = f"step-{self._steps:09d}"
-        if not (folder / name).exists():
-            adapters.save_adapter(self._learning.learner.ranker, folder / name, version=str(self.version))
-        for old in sorted(folder.iterdir())[: -self._config.snapshots_kept]:
+        self._maker.save(folder / f"step-{self._steps:09d}", self._progress())
+        for old in sorted(folder.glob("step-*"))[: -self._config.snapshots_kept]:
             shutil.rmtree(old)
 
     def _restore(self) -> None:
@@ -242,8 +279,13 @@ class LearningAgent:
         extra = restored.extra
         self._learning.load(restored.path / MEMORY)
         self.offsets = {(topic, partition): offset for topic, partition, offset in extra["offsets"]}
-        self.version = extra["version"]
+        self._maker.restore(extra["adapters"])
         self._steps = extra["steps"]
         self._bandit = DiversityBandit.from_state(extra["bandit"], config=self._bandit.config)
         self._outcomes = SlateOutcomes.from_state(extra["outcomes"], config=self._outcomes.config)
+        if restored.config != self._config.config:
+            log.warning(
+                "%s was made with other settings: adapters from here on cannot be made again from before",
+                restored.path.name,
+            )
         log.info("restored %s: %d steps, adapter %d", restored.path.name, self._steps, self.version)

@@ -120,6 +120,15 @@ class Metrics:
         )
         self.index_items = Gauge("headwater_index_items", "Items in the text index", registry=registry)
         self.model_version = Gauge("headwater_model_version", "Adapter version in use", registry=registry)
+        self.adapters_refused = Counter(
+            "headwater_adapters_refused",
+            "Adapters not used, by why: damaged, too-large, other-ranker, wrong-shape, not-finite, slow",
+            ["reason"],
+            registry=registry,
+        )
+        self.adapter_pinned = Gauge(
+            "headwater_adapter_pinned", "1 while a pinned adapter serves", registry=registry
+        )
         self.index_version = Gauge("headwater_index_version", "Index version in use", registry=registry)
         self.adapter_apply_ms = Milliseconds(
             "headwater_adapter_apply_ms",
@@ -217,6 +226,24 @@ class Metrics:
         )
         self.adapters_published = Counter(
             "headwater_adapters_published", "Adapters published", registry=registry
+        )
+        self.promotions = Counter(
+            "headwater_promotions",
+            "Adapters that were due, by what was decided: promoted, confirmed, accepted, held, rolled-back, "
+            "released",
+            ["decision"],
+            registry=registry,
+        )
+        self.promotion_holding = Gauge(
+            "headwater_promotion_holding",
+            "1 while an older adapter serves because what was learnt since did not prove itself",
+            registry=registry,
+        )
+        self.disk_failures = Counter(
+            "headwater_disk_failures",
+            "What the disk did not take: snapshot, journal, adapter, tidying",
+            ["what"],
+            registry=registry,
         )
         self.snapshot_unixtime = Gauge(
             "headwater_snapshot_unixtime_seconds", "When the last snapshot was complete", registry=registry

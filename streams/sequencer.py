@@ -3,11 +3,13 @@
 Kafka orders records within a partition only; how partitions interleave differs from run to run. A learner's
 state would then depend on the run. The sequencer takes records as they come, and at every cut appends the
 interleaving it chose to a journal; a learner restored from a snapshot first replays the journal's order, so its
-state is a function of the snapshot and the log alone.
+state is a function of the snapshot and the log alone. The journal reaches back to the log's start as long as it is
+small enough, and to the oldest snapshot in any case: any adapter made since can be made again.
 """
 
 import json
 import os
+import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,8 +29,12 @@ class Run(NamedTuple):
     last: int
 
 
+Offsets = Mapping[tuple[str, int], int]  # next offset by topic and partition
+
+
 class Journal:
-    """An append-only file with one JSON line per cut: the runs since the cut before it."""
+    """An append-only file with one JSON line per cut: the runs since the cut before it. A journal that was cut short
+    at its beginning says in its first line from which offsets on it is whole."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -36,34 +42,84 @@ class Journal:
 
     def read(self) -> list[Run]:
         """Every run in order; a last line cut short by a crash is left out (its effects were never published)."""
-        if not self._path.exists():
-            return []
-        runs: list[Run] = []
-        lines = self._path.read_bytes().split(b"\n")
-        for number, line in enumerate(lines, start=1):
-            if not line:
-                continue
-            try:
-                runs.extend(
-                    Run(str(topic), int(partition), int(last)) for topic, partition, last in json.loads(line)
-                )
-            except (ValueError, TypeError) as error:
-                if number == len(lines):
-                    break
-                raise JournalError(path=str(self._path), line=number) from error
-        return runs
+        return list(self.runs())
+
+    def runs(self) -> Iterator[Run]:
+        """As `read`, one by one."""
+        for _, line in self._lines():
+            if isinstance(line, list):
+                yield from line
+
+    @property
+    def start(self) -> dict[tuple[str, int], int]:
+        """The offsets from which the order is known; empty: from the log's start."""
+        for _, line in self._lines():
+            return line if isinstance(line, dict) else {}
+        return {}
+
+    @property
+    def nbytes(self) -> int:
+        return self._path.stat().st_size if self._path.exists() else 0
 
     def append(self, runs: Sequence[Run]) -> None:
-        with self._path.open("ab") as file:
+        """Write the runs down; OSError when the disk does not take them, and the journal is as it was."""
+        line = json.dumps([list(run) for run in runs], separators=(",", ":")).encode() + b"\n"
+        with self._path.open("ab", buffering=0) as file:
             if file.tell() and not self._ends_with_newline():
                 file.truncate(self._complete_bytes())
-            file.write(json.dumps([list(run) for run in runs], separators=(",", ":")).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+            before = file.seek(0, os.SEEK_END)
+            try:
+                written = 0
+                while written < len(line):  # a disk that fills up takes a part first
+                    written += file.write(line[written:])
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
 
-    def clear(self) -> None:
-        """Forget everything: a snapshot now includes it."""
-        self._path.unlink(missing_ok=True)
+    def trim(self, *, before: Offsets, to_bytes: int) -> None:
+        """Leave out the oldest cuts, none that reaches beyond `before`, until at most `to_bytes` are left."""
+        excess = self.nbytes - to_bytes
+        dropped, start = 0, self.start
+        for place, line in self._lines():
+            if dropped >= excess:
+                break
+            if isinstance(line, list):
+                if any(run.last >= before.get((run.topic, run.partition), 0) for run in line):
+                    break
+                start |= {(run.topic, run.partition): run.last + 1 for run in line}
+            dropped = place
+        if not dropped:
+            return
+        head = json.dumps({"start": [[*at, offset] for at, offset in sorted(start.items())]}).encode() + b"\n"
+        partial = self._path.with_name(f".{self._path.name}.partial")
+        with self._path.open("rb") as old, partial.open("wb") as new:
+            old.seek(dropped)
+            new.write(head)
+            shutil.copyfileobj(old, new)
+            new.flush()
+            os.fsync(new.fileno())
+        partial.replace(self._path)
+
+    def _lines(self) -> Iterator[tuple[int, list[Run] | dict[tuple[str, int], int]]]:
+        """Each line that is whole, and where it ends."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    told = json.loads(line) if line.strip() else []
+                    if isinstance(told, dict):
+                        yield (
+                            file.tell(),
+                            {(str(topic), int(at)): int(next_) for topic, at, next_ in told["start"]},
+                        )
+                    else:
+                        yield file.tell(), [Run(str(topic), int(at), int(last)) for topic, at, last in told]
+                except (ValueError, TypeError, KeyError) as error:
+                    if not line.endswith(b"\n"):
+                        return
+                    raise JournalError(path=str(self._path), line=number) from error
 
     def _ends_with_newline(self) -> bool:
         with self._path.open("rb") as file:
@@ -82,7 +138,7 @@ class Sequencer:
         self._journal = journal
         self._next = dict(start or {})
         self._replay = deque(
-            run for run in journal.read() if run.last >= self._next.get((run.topic, run.partition), 0)
+            run for run in journal.runs() if run.last >= self._next.get((run.topic, run.partition), 0)
         )
         self._waiting: dict[tuple[str, int], deque[LogRecord]] = {}
         self._offered: deque[LogRecord] = deque()
@@ -127,14 +183,19 @@ class Sequencer:
             yield record
 
     def cut(self) -> None:
-        """Write down the order since the last cut; call it before anything learnt from it leaves the process."""
+        """Write down the order since the last cut; call it before anything learnt from it leaves the process.
+
+        OSError when the disk does not take it: nothing may leave then, and the next cut writes it too.
+        """
         if self._runs:
             self._journal.append(self._runs)
             self._runs = []
 
-    def snapshotted(self) -> None:
-        """The state up to the last cut is saved elsewhere: the journal starts anew."""
-        self._journal.clear()
+    def snapshotted(self, *, oldest: Offsets, keep_bytes: int) -> None:
+        """The state up to the last cut is saved elsewhere, and the oldest snapshot there starts at `oldest`: what
+        lies before it may go once the journal is larger than `keep_bytes`, half of it at a time."""
+        if self._journal.nbytes > keep_bytes:
+            self._journal.trim(before=oldest, to_bytes=keep_bytes // 2)
 
     def _note(self, record: LogRecord) -> None:
         if self._runs and self._runs[-1][:2] == (record.topic, record.partition):

@@ -1,14 +1,16 @@
 """The model that serves: weights, bandit and the verdict on the transformer, swapped in with each adapter."""
 
 import json
+from typing import Any
 
 from index.items import ItemIndex
 from models import adapters
 from models.bandit import DiversityBandit
-from models.errors import AdapterError
+from models.errors import AdapterError, SnapshotError
+from models.probe import Probe
 from serving.recommender import Recommender
 from serving.slate_record import Provenance
-from streams.learning import SERVING_HEADER
+from streams.adapter_topic import PIN_KEY, SERVING_HEADER
 from streams.log_reader import LogRecord
 
 
@@ -16,26 +18,52 @@ class ServingModel:
     """A recommender and where its parts come from. Before the first adapter, candidates
     rank by agreement of the sources."""
 
-    def __init__(self, recommender: Recommender, *, index: ItemIndex) -> None:
+    def __init__(self, recommender: Recommender, *, index: ItemIndex, probe: Probe | None = None) -> None:
         self.recommender = recommender
         self.version = 0
         self.deep_pays = False  # until the learner has measured that the transformer ranks better
+        self.pinned = False  # an operator's choice serves, whatever the learner publishes
+        self._newest: LogRecord | None = None  # adapter; it serves once nothing is pinned
         self._index = index
+        self._probe = probe
 
     def apply(self, record: LogRecord) -> int:
-        """Swap an adapter in, whole or not at all; its version. AdapterError when it is damaged or does not fit."""
-        headers = dict(record.headers)
+        """Take a record of the topic `adapters`: an adapter or the pointer; the version that now serves.
+
+        An adapter is swapped in whole or not at all: AdapterError when it is damaged, does not fit, or cannot
+        score the probe, and the last good one serves on.
+        """
+        if record.key != PIN_KEY:
+            self._newest = record
+            if not self.pinned:
+                self._swap(record)
+        elif record.value is not None:
+            self._swap(record)
+            self.pinned = True
+        else:
+            self.pinned = False
+            if self._newest is not None:
+                self._swap(self._newest)
+        return self.version
+
+    def _swap(self, record: LogRecord) -> None:
+        version, pays, state = _serving(record)
         try:
-            serving = json.loads(headers[SERVING_HEADER] or b"")
-            version, pays, state = int(serving["version"]), bool(serving["deep_pays"]), serving["bandit"]
-        except (KeyError, ValueError, TypeError) as error:
-            raise AdapterError(f"header {SERVING_HEADER} is missing or damaged: {error}") from error
-        bandit = DiversityBandit.from_state(state, config=self.recommender.bandit.config)
-        adapters.apply(self.recommender.ranker, record.value or b"")
+            bandit = DiversityBandit.from_state(state, config=self.recommender.bandit.config)
+        except SnapshotError as error:
+            raise AdapterError(f"adapter {version}: {error}") from error
+        ranker = self.recommender.ranker
+        before = ranker.snapshot()
+        adapters.apply(ranker, record.value or b"")
+        if self._probe is not None:
+            try:
+                self._probe.check(ranker)
+            except AdapterError:
+                ranker.restore(before)
+                raise
         self.recommender.bandit = bandit
         self.recommender.trained = True
         self.version, self.deep_pays = version, pays
-        return version
 
     def provenance(self, *, made_at_ms: int) -> Provenance:
         """What the records of a batch made now have in common."""
@@ -52,3 +80,12 @@ class ServingModel:
     @property
     def source_names(self) -> tuple[str, ...]:
         return self.recommender.sources.names
+
+
+def _serving(record: LogRecord) -> tuple[int, bool, dict[str, Any]]:
+    """Version, whether the transformer pays, and the bandit's state, of an adapter's header."""
+    try:
+        serving = json.loads(dict(record.headers)[SERVING_HEADER] or b"")
+        return int(serving["version"]), bool(serving["deep_pays"]), serving["bandit"]
+    except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise AdapterError(f"header {SERVING_HEADER} is missing or damaged: {error}") from error

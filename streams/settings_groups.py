@@ -147,6 +147,10 @@ class ServingSettings(Group):
         default=25.0, ge=0, description="of a batch for the transformer; 0: wide part only"
     )
 
+    adapter_limit_ms: float = Field(
+        default=50.0, ge=0, description="of a new adapter for four slates, or it does not serve; 0: any time"
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> "ServingSettings":
         if self.slate_size > self.candidates:
@@ -170,6 +174,33 @@ class LearnerSettings(Group):
     )
     snapshot_dir: str = Field(default="snapshots", min_length=1, description="folder of the snapshots")
     snapshots_kept: int = Field(default=3, ge=1, le=100, description="older ones are deleted")
+    adapters_kept: int = Field(
+        default=16, ge=2, le=99, description="adapters that stay on the compacted topic, to roll back to"
+    )
+    journal_mb: int = Field(
+        default=64,
+        ge=1,
+        le=10_000,
+        description="of the order taken, from the log's start while it is smaller; what snapshots need stays",
+    )
+    promotion: bool = Field(
+        default=True, description="adapters serve only while they prove themselves (docs/adapters.md)"
+    )
+    promotion_margin: float = Field(
+        default=0.02, ge=0, le=1, description="NDCG@20 that a candidate may rank below the last good adapter"
+    )
+    promotion_calibration: float = Field(
+        default=0.08,
+        gt=0,
+        le=1,
+        description="labels in the lower half of the last good adapter's rankings, above the rate it predicts",
+    )
+    promotion_window: int = Field(
+        default=512, ge=128, le=100_000, description="outcomes that are looked back on"
+    )
+    promotion_patience: int = Field(
+        default=2_000, ge=0, description="outcomes after which a minority's change is taken for a taste"
+    )
     wide_lr: float = Field(default=4e-3, gt=0, lt=1, description="step size of the wide part")
     wide_hidden: Annotated[tuple[int, ...], BY_COMMAS] = Field(
         default=(96, 64), min_length=1, description="sizes of the wide part's hidden layers"

@@ -66,6 +66,11 @@ def topic_name(topic: Topic, *, kafka: KafkaSettings) -> str:
     return f"{kafka.topic_prefix}{topic.value}"
 
 
+def topics_read(kafka: KafkaSettings, *topics: Topic) -> dict[str, Topic]:
+    """Full topic name -> what it carries."""
+    return {topic_name(topic, kafka=kafka): topic for topic in topics}
+
+
 def specs(kafka: KafkaSettings) -> dict[Topic, TopicSpec]:
     """Every topic as the settings want it.
 

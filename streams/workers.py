@@ -14,11 +14,8 @@ from events.topics import USER_TOPICS, Topic
 from index.threads import limit_search_threads
 from models.bandit import DiversityBandit
 from models.encoder import TextEncoder
-from models.learner import Learner
+from models.probe import Probe
 from models.ranker import Ranker
-from models.slate_outcomes import SlateOutcomes
-from models.slate_records import OutcomesConfig
-from serving.learning import Learning
 from serving.overload import Overload
 from serving.recommender import Recommender
 from serving.redis_store import RedisStore
@@ -28,8 +25,6 @@ from streams.building import (
     bandit_config,
     feature_schema,
     item_index,
-    learner_config,
-    learning_config,
     overload_config,
     ranker_config,
     recommend_config,
@@ -41,12 +36,12 @@ from streams.continuity import Continuity
 from streams.encoding import EncodingAgent
 from streams.faust_app import AppConfig, make_app
 from streams.following import Following
-from streams.learning import LearningAgent, LearningAgentConfig
+from streams.learner_parts import learning_agent, learnt_from
 from streams.letter_fit import shorter
 from streams.log_reader import LogReader, LogRecord
 from streams.logs import get_logger
 from streams.metrics import Metrics
-from streams.naming import StoreNaming, agree_in_folder, naming_of
+from streams.naming import StoreNaming, naming_of
 from streams.partition_log import PartitionLog
 from streams.publisher import Publisher, Record
 from streams.rebuilding import Rebuilding
@@ -55,7 +50,7 @@ from streams.roles import ACCESS, Role, group_of
 from streams.serving_model import ServingModel
 from streams.settings import Settings
 from streams.slates import SlateMaker, SlatesConfig
-from streams.topics import specs, topic_name
+from streams.topics import specs, topic_name, topics_read
 from streams.warming import warm_up
 
 log = get_logger("worker")
@@ -119,7 +114,7 @@ def run_encoder(settings: Settings, metrics: Metrics) -> None:
 def run_learner(settings: Settings, metrics: Metrics) -> None:
     """Everything that happens in, adapters out."""
     kafka = settings.kafka
-    agent = learning_agent(settings, metrics)
+    agent = learning_agent(settings, metrics=metrics, folder=Path(settings.learner.snapshot_dir))
 
     async def step(records: list[LogRecord]) -> list[Record]:
         return agent.process(records)
@@ -129,59 +124,6 @@ def run_learner(settings: Settings, metrics: Metrics) -> None:
         attach(app, topics=list(learnt_from(settings)), batch_max=64, step=step, publisher=publisher)
         ready_when_assigned(app, metrics)
         run(app)
-
-
-def learnt_from(settings: Settings) -> dict[str, Topic]:
-    """What the learner reads: full topic name -> what it carries."""
-    return topics_read(settings, *ACCESS["learner"].reads)
-
-
-def learning_agent(settings: Settings, metrics: Metrics) -> LearningAgent:
-    """The learner's agent, restored from the newest snapshot of the settings' folder."""
-    index = item_index(settings)
-    sources = source_set(settings, index=index)
-    learner = Learner(
-        ranker_config(settings),
-        learner_config(settings),
-        n_features=len(sources.feature_names),
-        dim=index.dim,
-        schema=feature_schema(sources),
-    )
-    bandit = DiversityBandit(bandit_config(settings))
-    recommender = Recommender(
-        recommend_config(settings), sources=sources, ranker=learner.ranker, bandit=bandit
-    )
-    topics = learnt_from(settings)
-    pseudonyms = settings.privacy.pseudonyms()
-    agree_in_folder(Path(settings.learner.snapshot_dir), own=naming_of(pseudonyms))
-    return LearningAgent(
-        LearningAgentConfig(
-            topics=topics,
-            adapters_topic=topic_name(Topic.ADAPTERS, kafka=settings.kafka),
-            folder=Path(settings.learner.snapshot_dir),
-            publish_every=settings.learner.publish_every_batches,
-            snapshot_every=settings.learner.snapshot_every_batches,
-            snapshots_kept=settings.learner.snapshots_kept,
-        ),
-        learning=Learning(
-            learning_config(settings), recommender=recommender, learner=learner, codec=state_codec(settings)
-        ),
-        following=Following(
-            sources=sources,
-            index=index,
-            apply_adapter=_refuse_adapter,
-            topics=topics,
-            encoder_name=settings.learner.encoder,
-            out_of_stock=settings.serving.out_of_stock,
-            metrics=metrics,
-            clock=SystemClock(),
-        ),
-        bandit=bandit,
-        outcomes=SlateOutcomes(OutcomesConfig(window_ms=settings.learner.impression_window_minutes * 60_000)),
-        metrics=metrics,
-        clock=SystemClock(),
-        pseudonyms=pseudonyms,
-    )
 
 
 def run_recommender(settings: Settings, metrics: Metrics) -> None:
@@ -202,9 +144,13 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
         bandit=DiversityBandit(bandit_config(settings)),
         timer=stage_timer(metrics),
     )
-    model = ServingModel(recommender, index=index)
     pseudonyms = settings.privacy.pseudonyms()
-    followed = topics_read(settings, *ACCESS["recommender"].reads)
+    model = ServingModel(
+        recommender,
+        index=index,
+        probe=Probe(ranker, candidates=serving.candidates, limit_ms=serving.adapter_limit_ms),
+    )
+    followed = topics_read(kafka, *ACCESS["recommender"].reads)
     following = Following(
         sources=sources,
         index=index,
@@ -216,7 +162,7 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
         clock=SystemClock(),
         pseudonyms=pseudonyms,
     )
-    events = topics_read(settings, *USER_TOPICS)
+    events = topics_read(kafka, *USER_TOPICS)
     store = RedisStore(settings.redis.options(), keys=settings.redis.key_space(partitions=kafka.partitions))
     continuity = Continuity(metrics=metrics)
     agent = RecommendingAgent(
@@ -293,15 +239,6 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
             run(app)
         finally:
             reader.stop()
-
-
-def _refuse_adapter(_record: LogRecord) -> int:
-    raise TypeError("the learner makes adapters and reads none")
-
-
-def topics_read(settings: Settings, *topics: Topic) -> dict[str, Topic]:
-    """Full topic name -> what it carries."""
-    return {topic_name(topic, kafka=settings.kafka): topic for topic in topics}
 
 
 def app_config(settings: Settings, *, role: Role) -> AppConfig:

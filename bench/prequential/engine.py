@@ -112,8 +112,11 @@ class Engine(Offline):
             self.learning.train()
             self.bandit.explore(self.learner.exploration)
             self.steps += 1
+            every = self.settings.learner.publish_every_batches
+            if self.steps % every == 0:
+                self.learner.promote(stamp=self.steps // every)  # on a breach the weights are rolled back
             # A recommender serves by the model from the first adapter on, and by fused ranks before.
-            self.recommender.trained = self.steps >= self.settings.learner.publish_every_batches
+            self.recommender.trained = self.steps >= every
         self._forget()
 
     def take_item(self, vector: Record) -> None:

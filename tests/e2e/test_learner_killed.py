@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from events.topics import Topic
-from streams.learning import SERVING_HEADER
+from streams.adapter_topic import SERVING_HEADER
 from streams.system import System
 from tests.e2e.conftest import MakeSettings
 from tests.storefront import Storefront, visits

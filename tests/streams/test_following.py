@@ -9,7 +9,7 @@ from events.ids import ItemId, stable_hash
 from events.item_vector import ItemVector, encode_item_vector
 from index.sources.source_set import SourceSet
 from models import adapters
-from streams.learning import SERVING_HEADER
+from streams.adapter_topic import SERVING_HEADER
 from streams.log_reader import LogRecord
 from tests.storefront import view
 from tests.streams.recommenders import NOW_MS, Shop, make_shop

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from events.topics import USER_TOPICS
 from models.deep_config import DeepConfig
 from models.snapshots import snapshots
-from streams.learning import ADAPTER_KEY, SERVING_HEADER
+from streams.adapter_topic import ADAPTER_KEY, SERVING_HEADER
 from streams.log_reader import LogRecord
 from streams.publisher import Record
 from streams.sequencer import Journal
