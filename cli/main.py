@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import bench_commands, dead_letters, load_commands, operations, tune
+from cli import adapters, bench_commands, dead_letters, load_commands, operations, tune
 from cli.chaos import chaos
 from cli.context import Context, fail_clearly
 from cli.pretrain import pretrain
@@ -36,6 +36,7 @@ app.command("warm-up")(operations.warm_up)
 app.command("pseudonym")(pseudonym)
 app.add_typer(operations.topics, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(adapters.app, name="adapters")
 app.add_typer(bench_commands.app, name="bench")
 
 

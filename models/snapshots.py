@@ -110,13 +110,13 @@ def snapshots(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if _NAME.fullmatch(path.name))
 
 
-def offsets_of(path: Path) -> dict[tuple[str, int], int]:
-    """Next offset by topic and partition of the snapshot `path`, as its owner gave them in `extra["offsets"]`."""
+def extra_of(path: Path) -> dict[str, Any]:
+    """What the owner of the snapshot `path` gave as `extra`; SnapshotError when it cannot be read."""
     try:
-        told = json.loads((path / _MANIFEST).read_text())["extra"]["offsets"]
-        return {(str(topic), int(partition)): int(offset) for topic, partition, offset in told}
+        extra: dict[str, Any] = json.loads((path / _MANIFEST).read_text())["extra"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SnapshotError(f"the offsets of {path} cannot be read: {error!r}") from error
+        raise SnapshotError(f"the manifest of {path} cannot be read: {error!r}") from error
+    return extra
 
 
 def _number(path: Path) -> int:

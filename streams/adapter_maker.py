@@ -48,6 +48,9 @@ class AdapterMaker:
         self._clock = clock
         self.version = 0
         self._parent = UNTRAINED
+        self._last: tuple[int, AdapterRecord] | None = (
+            None  # steps, and what the learner's weights were called then
+        )
         self._known: dict[int, AdapterRecord] = {}  # by version: those that the guard may go back to
 
     def make(self, progress: Progress) -> Record:
@@ -61,7 +64,8 @@ class AdapterMaker:
         if guard is not None and not verdict.candidate_serves:
             record = self._known.get(guard.stamp, self._untrained())
             weights = under_prefix("ranker", guard.anchor)
-        self._parent = record.name if verdict.restarts else candidate.name
+        learnt = record if verdict.restarts else candidate
+        self._parent, self._last = learnt.name, (progress.steps, learnt)
         if guard is not None:
             known = {**self._known, self.version: candidate}
             self._known = {stamp: known[stamp] for stamp in guard.stamps if stamp in known}
@@ -89,12 +93,11 @@ class AdapterMaker:
         when the disk does not take it."""
         if folder.exists():
             return
+        steps, last = self._last or (-1, None)
+        record = last if last is not None and steps == progress.steps else self._record(progress)
         try:
             adapters.save_adapter(
-                self._learner.ranker,
-                folder,
-                version=str(self.version),
-                record=self._record(progress).to_json(),
+                self._learner.ranker, folder, version=str(self.version), record=record.to_json()
             )
         except (OSError, SafetensorError) as error:
             self._metrics.disk_failures.labels(what="adapter").inc()

@@ -22,7 +22,7 @@ from models.bandit import DiversityBandit
 from models.errors import SnapshotNotSaved
 from models.slate_outcomes import SlateOutcomes
 from models.slate_records import Recommended
-from models.snapshots import offsets_of, restore_snapshot, save_snapshot, snapshots
+from models.snapshots import extra_of, restore_snapshot, save_snapshot, snapshots
 from serving.learning import Learning
 from streams.adapter_maker import AdapterMaker, Progress
 from streams.anomalies import tell_anomalies
@@ -97,6 +97,11 @@ class LearningAgent:
         self._counted_units = learning.units
         self._counted_drifts = learning.learner.drift.detections if learning.learner.drift else 0
         self._sequencer = Sequencer(Journal(config.folder / JOURNAL), start=self.offsets)
+
+    @property
+    def config_hash(self) -> str:
+        """Of everything that adapters depend on beside the log."""
+        return self._config.config
 
     @property
     def version(self) -> int:
@@ -261,7 +266,7 @@ class LearningAgent:
         self._metrics.snapshot_unixtime.set(self._clock.now_ms() / 1000)
         log.info("snapshot %s after %d steps", path.name, self._steps)
         self._save_adapter()
-        oldest = offsets_of(snapshots(self._config.folder)[0])
+        oldest = _offsets(extra_of(snapshots(self._config.folder)[0]))
         self._sequencer.snapshotted(oldest=oldest, keep_bytes=self._config.journal_bytes)
         return path
 
@@ -278,7 +283,7 @@ class LearningAgent:
             return
         extra = restored.extra
         self._learning.load(restored.path / MEMORY)
-        self.offsets = {(topic, partition): offset for topic, partition, offset in extra["offsets"]}
+        self.offsets = _offsets(extra)
         self._maker.restore(extra["adapters"])
         self._steps = extra["steps"]
         self._bandit = DiversityBandit.from_state(extra["bandit"], config=self._bandit.config)
@@ -289,3 +294,8 @@ class LearningAgent:
                 restored.path.name,
             )
         log.info("restored %s: %d steps, adapter %d", restored.path.name, self._steps, self.version)
+
+
+def _offsets(extra: Mapping[str, Any]) -> dict[tuple[str, int], int]:
+    """Next offset by topic and partition, of a snapshot."""
+    return {(topic, partition): offset for topic, partition, offset in extra["offsets"]}

@@ -108,3 +108,27 @@ def test_arrays_of_another_size_are_refused_and_nothing_changes() -> None:
     assert remembered(replay) == before
     with pytest.raises(InputError, match="empty"):
         Replay(ReplayConfig(), n_features=F, seed=1).draw(1)
+
+
+@pytest.mark.parametrize("since", [3, 10, 12])
+def test_what_came_since_is_forgotten_and_what_came_before_takes_its_place(since: int) -> None:
+    replay = Replay(ReplayConfig(recent=20, reservoir=30, candidates=6), n_features=F, seed=1)
+    fill(replay, batches=range(since))
+    before, seen = remembered(replay), replay.seen
+    fill(replay, batches=range(since, since + 4))
+    replay.forget_since(seen)
+    assert remembered(replay) <= before
+    assert len(remembered(replay)) >= min(seen, 4)
+    assert set(replay.draw(200).slates.mean[:, 0].astype(int).tolist()) <= before
+
+
+def test_memory_of_nothing_but_what_is_forgotten_is_empty_unless_the_reservoir_has_older_units() -> None:
+    young = Replay(ReplayConfig(recent=20, reservoir=30, candidates=6), n_features=F, seed=1)
+    fill(young, batches=range(3))
+    young.forget_since(0)
+    assert len(young) == 0
+    old = Replay(ReplayConfig(recent=20, reservoir=30, candidates=6), n_features=F, seed=1)
+    fill(old, batches=range(20))
+    fill(old, batches=range(20, 25))  # pushes all of the latest units out
+    old.forget_since(80)
+    assert max(remembered(old)) < 80

@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.errors import ConfigError, SnapshotError
+from models.errors import ConfigError, SnapshotError, SnapshotNotSaved
 from models.learner import Learner, LearnerConfig
 from models.ranker import RankerConfig
 from models.replay import ReplayConfig
 from models.snapshots import restore_snapshot, save_snapshot, snapshots
+from tests.full_disk import files_up_to
 from tests.models.planted import DIM, by_feature, clustered_table
 
 F = 6
@@ -99,3 +100,50 @@ def test_a_snapshot_of_another_configuration_is_refused(wide_config: RankerConfi
     with pytest.raises(SnapshotError, match="expected float32"):
         restore_snapshot(other, tmp_path)
     assert_same(other, untouched)
+
+
+def test_every_file_and_folder_of_a_snapshot_is_on_disk_before_it_appears(
+    wide_config: RankerConfig, tmp_path: Path
+) -> None:
+    synced: list[tuple[str, bool]] = []
+
+    def also(folder: Path) -> None:
+        (folder / "memory" / "deep").mkdir(parents=True)
+        (folder / "memory" / "deep" / "states.npy").write_bytes(b"states")
+
+    def sync(path: Path) -> None:
+        synced.append((path.name, (tmp_path / "snapshot-000000000001").exists()))
+
+    path = save_snapshot(learner_of(wide_config), tmp_path, extra={}, also=also, sync=sync)
+    before = {name for name, appeared in synced if not appeared}
+    assert {one.name for one in path.rglob("*")} <= before
+    assert f".{path.name}.partial" in before
+    assert synced[-1] == (tmp_path.name, True)
+
+
+@pytest.mark.parametrize("nbytes", [0, 10, 4096])
+def test_full_disk_leaves_the_snapshots_there_are_and_nothing_half_written(
+    nbytes: int, wide_config: RankerConfig, tmp_path: Path
+) -> None:
+    learner = learner_of(wide_config)
+    save_snapshot(learner, tmp_path, extra={"number": 1})
+    teach(learner, batches=range(2))
+    with files_up_to(nbytes), pytest.raises(SnapshotNotSaved, match="what was there before is"):
+        save_snapshot(learner, tmp_path, extra={"number": 2}, keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["snapshot-000000000001"]
+    restored = restore_snapshot(learner_of(wide_config), tmp_path)
+    assert restored is not None
+    assert restored.extra == {"number": 1}
+    assert save_snapshot(learner, tmp_path, extra={}, keep=1).name == "snapshot-000000000002"
+
+
+def test_full_disk_while_what_else_belongs_to_it_is_written(
+    wide_config: RankerConfig, tmp_path: Path
+) -> None:
+    def also(folder: Path) -> None:
+        with files_up_to(100):
+            (folder / "states.npy").write_bytes(b"s" * 1000)
+
+    with pytest.raises(SnapshotNotSaved):
+        save_snapshot(learner_of(wide_config), tmp_path, extra={}, also=also)
+    assert list(tmp_path.iterdir()) == []

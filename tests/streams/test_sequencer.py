@@ -4,12 +4,13 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import JournalError
 from streams.log_reader import LogRecord
 from streams.sequencer import Journal, Run, Sequencer
+from tests.full_disk import files_up_to
 
 
 def log_of(lengths: list[int]) -> dict[tuple[str, int], list[LogRecord]]:
@@ -63,11 +64,59 @@ def test_restart_repeats_the_order_up_to_the_last_cut(
     assert sorted(second) == sorted(first)
 
 
-def test_snapshotted_journal_is_empty(tmp_path: Path) -> None:
+def test_snapshotted_journal_keeps_everything_while_it_is_small(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j")
     journal.append([Run("clicks", 0, 3)])
-    Sequencer(journal).snapshotted()
+    Sequencer(journal).snapshotted(oldest={("clicks", 0): 4}, keep_bytes=1_000)
+    assert journal.read() == [Run("clicks", 0, 3)]
+    assert journal.start == {}
+
+
+@settings(max_examples=25)  # each writes and syncs a journal of thirty cuts
+@given(oldest=st.integers(0, 60), kept=st.integers(0, 600))
+def test_journal_that_is_too_large_loses_its_beginning_but_nothing_that_a_snapshot_needs(
+    tmp_path_factory: pytest.TempPathFactory, oldest: int, kept: int
+) -> None:
+    journal = Journal(tmp_path_factory.mktemp("journal") / "j")
+    for last in range(0, 60, 2):
+        journal.append([Run("clicks", 0, last), Run("carts", 1, last + 1)])
+    whole, size = journal.read(), journal.nbytes
+    before = {("clicks", 0): oldest, ("carts", 1): oldest}
+    Sequencer(journal, start=before).snapshotted(oldest=before, keep_bytes=kept)
+    left = journal.read()
+    assert left == whole[len(whole) - len(left) :]
+    needed = [run for run in whole if run.last >= oldest]
+    assert left[len(left) - len(needed) :] == needed
+    assert all(
+        journal.start[run.topic, run.partition] == run.last + 1
+        for run in whole[: len(whole) - len(left)][-2:]
+    )
+    if size <= kept:
+        assert left == whole
+    journal.append([Run("clicks", 0, 99)])
+    assert journal.read() == [*left, Run("clicks", 0, 99)]
+    start = dict(journal.start)
+    journal.trim(before={("clicks", 0): 100, ("carts", 1): 100}, to_bytes=0)
     assert journal.read() == []
+    assert journal.start == {**start, ("clicks", 0): 100, ("carts", 1): 60}
+
+
+@pytest.mark.parametrize("more", [0, 1, 7])
+def test_journal_on_a_full_disk_is_as_it_was_and_the_next_cut_writes_it_all(
+    tmp_path: Path, more: int
+) -> None:
+    journal = Journal(tmp_path / "j")
+    sequencer = Sequencer(journal)
+    records = log_of([6])["clicks", 0]
+    taken = run(sequencer, records[:2], cut_every=2)
+    whole = (tmp_path / "j").read_bytes()
+    taken += run(sequencer, records[2:4], cut_every=9)
+    with files_up_to(len(whole) + more), pytest.raises(OSError, match="large"):
+        sequencer.cut()
+    assert (tmp_path / "j").read_bytes() == whole
+    sequencer.cut()
+    assert journal.read() == [Run("clicks", 0, 1), Run("clicks", 0, 3)]
+    assert taken == records[:4]
 
 
 def test_line_cut_short_by_a_crash_is_left_out_and_overwritten(tmp_path: Path) -> None:
