@@ -16,7 +16,7 @@ from events.recommendation import Recommendation
 from events.topics import Topic
 from events.types import AnyUserEvent
 from load.books import Books, Ticket
-from streams.adapter_topic import SERVING_HEADER
+from streams.adapter_topic import PIN_KEY, SERVING_HEADER
 from streams.settings import Settings
 from streams.topics import topic_name
 
@@ -140,7 +140,7 @@ def _follow(settings: Settings, sightings: Sightings, stop: threading.Event) -> 
     consumer.assign([TopicPartition(topic_name(Topic.ADAPTERS, kafka=settings.kafka), 0, OFFSET_BEGINNING)])
     while not stop.is_set():
         message: Any = consumer.poll(0.05)
-        if message is None or message.error() is not None:
+        if message is None or message.error() is not None or message.key() == PIN_KEY:
             continue
         serving = msgspec.json.decode(dict(message.headers() or ())[SERVING_HEADER], type=_Serving)
         sightings.published(serving.version, made_ms=serving.made_at, published_ms=message.timestamp()[1])

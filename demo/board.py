@@ -14,7 +14,7 @@ from events.errors import BadEvent
 from events.recommendation import Recommendation, decode_recommendation
 from events.topics import Topic
 from events.types import ItemsEvent
-from streams.adapter_topic import SERVING_HEADER
+from streams.adapter_topic import PIN_KEY, SERVING_HEADER
 from streams.log_reader import LogRecord
 
 _LATELY = 1_000  # slates over which freshness is shown
@@ -133,6 +133,8 @@ class Board:
             self._shopper.slates += 1
 
     def _take_adapter(self, record: LogRecord) -> None:
+        if record.key == PIN_KEY:
+            return  # what an operator chose is no progress of the learner
         serving = json.loads(dict(record.headers)[SERVING_HEADER] or b"")
         self.progress.append(
             Progress(

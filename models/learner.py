@@ -1,6 +1,6 @@
 """The online learner: every batch is first scored, then learnt from, once and with a little of the past."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,16 +11,17 @@ from models.batch import ItemTable, RankBatch
 from models.class_balance import ClassBalance
 from models.deep_learner import DeepBatch, DeepLearner
 from models.device import set_threads
-from models.drift import Drift, DriftConfig
-from models.errors import ConfigError
+from models.drift import Drift
 from models.features_scaler import inputs_from_z
 from models.guard import Guard
+from models.learner_config import LearnerConfig as LearnerConfig
+from models.learner_config import StepReport as StepReport
 from models.optimiser import GuardedAdamW, Stepped
-from models.prequential import Prequential, PrequentialConfig
-from models.promotion import Decision, PromotionConfig, Verdict
+from models.prequential import Prequential
+from models.promotion import Decision, Verdict
 from models.ranker import Ranker, RankerConfig, Scores, WideView
-from models.replay import Replay, ReplayConfig, ReplayUnits
-from models.slate_loss import LossConfig, SlateLoss
+from models.replay import Replay, ReplayUnits
+from models.slate_loss import SlateLoss
 from models.state import (
     Arrays,
     check_arrays,
@@ -31,55 +32,8 @@ from models.state import (
 )
 from models.targets import Targets
 
-_COUNTS = ("replay_units", "replay_ratio", "replay_steps", "min_units", "deep_every", "deep_units")
 NO_POSITIVES = "no positives"
 FEATURES_NOT_FINITE = "features not finite"
-
-
-@dataclass(frozen=True, slots=True)
-class LearnerConfig:
-    """How the ranker learns."""
-
-    replay: ReplayConfig = field(default_factory=ReplayConfig)
-    replay_units: int = 64  # past units beside the fresh ones in a step, at most
-    replay_ratio: int = 8  # how often a unit is learnt from again: past units drawn for each fresh one
-    replay_steps: int = 4  # steps with replayed units on one batch, at most
-    average: float = 0.99  # decay of the wide part's averaged weights, by batch: those that score
-    min_units: int = 8  # a batch with fewer units to learn from takes a smaller step
-    clip_norm: float = 5.0
-    deep_every: int = 4  # the deep part takes a step on every so many batches
-    deep_units: int = 8  # on at most so many units
-    task_weight: float = 0.2  # of the click, cart and purchase losses
-    loss: LossConfig = field(default_factory=LossConfig)
-    prequential: PrequentialConfig = field(default_factory=PrequentialConfig)
-    drift: DriftConfig | None = field(default_factory=DriftConfig)  # None: nothing is done about drift
-    promotion: PromotionConfig | None = field(
-        default_factory=PromotionConfig
-    )  # None: whatever is learnt serves
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        for name in _COUNTS:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"LearnerConfig.{name} is {getattr(self, name)}; it must be at least 1")
-        if not self.clip_norm > 0 or self.task_weight < 0 or not 0 <= self.average < 1:
-            raise ConfigError(
-                f"LearnerConfig needs clip_norm > 0 (got {self.clip_norm}), task_weight >= 0 "
-                f"(got {self.task_weight}) and 0 <= average < 1 (got {self.average})"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """What became of one batch; `loss` and `grad_norm` are of the first wide step, nan without one."""
-
-    units: int
-    trained_units: int  # those with a positive among their candidates
-    loss: float = float("nan")
-    grad_norm: float = float("nan")
-    skipped: str | None = None  # why nothing was learnt
-    deep_loss: float | None = None  # None when this batch had no deep step
-    deep_skipped: str | None = None
 
 
 class Learner:

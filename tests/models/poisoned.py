@@ -16,6 +16,12 @@ _STRENGTH = 2.0  # of the shoppers' preference for the second feature
 Poison = Callable[[NDArray[np.float32], np.random.Generator], int]
 
 
+def _liking(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(..., C) standardised second feature of (..., C, F)."""
+    liking: NDArray[np.float32] = _STRENGTH * (features[..., 1] - 3.0) / 0.1
+    return liking
+
+
 def least_liked(features: NDArray[np.float32], rng: np.random.Generator) -> int:
     """The contrary of what shoppers like: (C, F) -> column."""
     return int((-_liking(features) + rng.gumbel(size=len(features))).argmax())
@@ -55,9 +61,3 @@ class Shoppers:
             for one in self.slates
         ]
         return float(np.mean(each))
-
-
-def _liking(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(..., C) standardised second feature of (..., C, F)."""
-    liking: NDArray[np.float32] = _STRENGTH * (features[..., 1] - 3.0) / 0.1
-    return liking

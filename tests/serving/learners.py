@@ -15,6 +15,7 @@ from models.bandit import BanditConfig, DiversityBandit
 from models.deep_config import DeepConfig
 from models.learner import Learner, LearnerConfig, StepReport
 from models.prequential import PrequentialConfig
+from models.promotion import PromotionConfig
 from models.ranker import RankerConfig
 from models.replay import ReplayConfig
 from models.slate import SlateConfig
@@ -54,6 +55,7 @@ def make_learning(
     chunk_units: int = 8,
     users: int = 1000,
     seed: int = 3,
+    promotion: PromotionConfig | None = None,
 ) -> Learnt:
     """A fresh one; two made alike start alike."""
     index = ItemIndex(DIM)
@@ -64,6 +66,7 @@ def make_learning(
             replay=ReplayConfig(recent=64, reservoir=64, candidates=12),
             deep_every=2,
             prequential=PrequentialConfig(deep_sample_every=2),
+            promotion=promotion,
             seed=seed,
         ),
         n_features=len(sources.feature_names),

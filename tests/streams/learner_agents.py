@@ -16,6 +16,7 @@ from events.topics import USER_TOPICS, Topic
 from events.types import Item, Purchase, ViewItem
 from models.bandit import BanditConfig, DiversityBandit
 from models.deep_config import DeepConfig
+from models.promotion import PromotionConfig
 from models.slate_outcomes import SlateOutcomes
 from models.slate_records import OutcomesConfig
 from models.state import Arrays
@@ -51,6 +52,10 @@ class LearnerLife:
             if sample.name == "headwater_events_total"
         )
 
+    def failures(self, what: str) -> float:
+        """How often the disk did not take it."""
+        return self.metrics.registry.get_sample_value("headwater_disk_failures_total", {"what": what}) or 0.0
+
     def feed(self, records: Iterable[LogRecord]) -> None:
         """One record a call, as a slow stream comes; `process` takes any number."""
         for record in records:
@@ -61,10 +66,15 @@ class LearnerLife:
 
 
 def learner_life(
-    folder: Path, *, deep: DeepConfig | None = None, snapshot_every: int = 4, publish_every: int = 2
+    folder: Path,
+    *,
+    deep: DeepConfig | None = None,
+    snapshot_every: int = 4,
+    publish_every: int = 2,
+    promotion: PromotionConfig | None = None,
 ) -> LearnerLife:
     """A process starts: from the newest snapshot in `folder`, if there is one."""
-    learnt = make_learning(deep=deep)
+    learnt = make_learning(deep=deep, promotion=promotion or PromotionConfig())
     metrics, clock = Metrics(role="learner"), ManualClock(now_ms=START_MS)
     bandit = DiversityBandit(BanditConfig())
     agent = LearningAgent(

@@ -11,6 +11,7 @@ from events.recommendation import Recommendation, decode_recommendation
 from events.topics import USER_TOPICS, Topic
 from events.types import AnyUserEvent
 from load.sender import topic_of
+from models.probe import Probe
 from serving.keys import KeySpace
 from serving.memory_store import MemoryStore
 from serving.overload import Overload, OverloadConfig
@@ -71,7 +72,8 @@ def make_shop(
     index = recommender.sources._index
     metrics, codec = Metrics(role="recommender"), StateCodec()
     clock = clock or ManualClock(now_ms=NOW_MS)
-    model = ServingModel(recommender, index=index)  # type: ignore[arg-type]
+    probe = Probe(recommender.ranker, candidates=8, limit_ms=0)
+    model = ServingModel(recommender, index=index, probe=probe)  # type: ignore[arg-type]
     following = Following(
         sources=recommender.sources,
         index=index,  # type: ignore[arg-type]

@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 
 from events.topics import USER_TOPICS
 from models.deep_config import DeepConfig
+from models.promotion import PromotionConfig
 from models.snapshots import snapshots
-from streams.adapter_topic import ADAPTER_KEY, SERVING_HEADER
+from streams.adapter_topic import SERVING_HEADER, slot_key
+from streams.learning import JOURNAL
 from streams.log_reader import LogRecord
 from streams.publisher import Record
 from streams.sequencer import Journal
+from tests.full_disk import files_up_to
 from tests.serving.learners import differences
 from tests.streams.learner_agents import (
     LearnerLife,
@@ -161,7 +164,7 @@ def test_adapters_are_due_by_steps_and_say_with_what_they_were_made(tmp_path: Pa
     assert len(life.published) == steps // 3 > 5
     for number, record in enumerate(life.published, start=1):
         serving = json.loads(dict(record.headers)[SERVING_HEADER])
-        assert (record.topic, record.key) == ("adapters", ADAPTER_KEY)
+        assert (record.topic, record.key) == ("adapters", slot_key(number, kept=16))
         assert (serving["version"], serving["steps"]) == (number, 3 * number)
         assert serving["prequential"].keys() >= {"headwater", "recent_popularity", "personal_frequency"}
 
@@ -213,3 +216,59 @@ def test_crash_between_a_snapshot_and_the_end_of_its_journal_repeats_nothing(tmp
     second.feed(again_in_order(second, order))
     assert differences(whole.state(), second.state()) == []
     assert as_published([*whole.published, *second.published]) == as_published(whole.published)
+
+
+def test_full_disk_costs_a_snapshot_and_nothing_else(tmp_path: Path) -> None:
+    order = interleaved(LOG, seed=1)
+    whole, full = learner_life(tmp_path / "whole"), learner_life(tmp_path / "full")
+    whole.feed(order)
+    full.feed(order[:100])
+    before = snapshots(tmp_path / "full")
+    assert before
+    journal = (tmp_path / "full" / JOURNAL).stat().st_size
+    with files_up_to(journal + 4_000):  # room for the order taken, none for a snapshot
+        full.feed(order[100:180])
+    assert snapshots(tmp_path / "full") == before
+    assert [path.name for path in (tmp_path / "full").glob(".*")] == []
+    assert full.failures("snapshot") > 0
+    assert full.failures("journal") == 0
+    full.feed(order[180:])
+    assert len(snapshots(tmp_path / "full")) == 3
+    assert differences(whole.state(), full.state()) == []
+    assert as_published(full.published) == as_published(whole.published)
+
+
+def test_nothing_is_published_whose_order_is_not_on_disk(tmp_path: Path) -> None:
+    order = interleaved(LOG, seed=1)
+    whole, full = learner_life(tmp_path / "whole"), learner_life(tmp_path / "full")
+    whole.feed(order)
+    full.feed(order[:100])
+    published = len(full.published)
+    with files_up_to((tmp_path / "full" / JOURNAL).stat().st_size):
+        full.feed(order[100:180])
+    assert len(full.published) == published
+    assert full.failures("journal") > 0
+    again = learner_life(tmp_path / "full")  # killed while the disk was full: the order since is free
+    again.feed(read_on(again, LOG, seed=4))
+    full.feed(order[180:])
+    left_out = as_published(whole.published).items() - as_published(full.published).items()
+    assert 0 < len(left_out) < len(whole.published)
+    assert as_published(full.published).items() <= as_published(whole.published).items()
+
+
+def test_learner_killed_while_an_older_adapter_serves_ends_in_the_same_bits(tmp_path: Path) -> None:
+    order = interleaved(LOG, seed=1)
+    strict = PromotionConfig(window=8, min_units=2, grace_units=0, patience_units=64, sigma=0, margin=0.0)
+    whole = learner_life(tmp_path / "whole", promotion=strict)
+    whole.feed(order)
+    told = [json.loads(dict(record.headers)[SERVING_HEADER]) for record in whole.published]
+    assert "rolled-back" in {one["promotion"]["decision"] for one in told}
+    held = [one for one in told if one["record"]["name"] != one["promotion"]["candidate"]]
+    assert held
+    for killed_at in (60, 120, 180):
+        first = learner_life(tmp_path / f"killed-{killed_at}", promotion=strict)
+        first.feed(order[:killed_at])
+        second = learner_life(tmp_path / f"killed-{killed_at}", promotion=strict)
+        second.feed(again_in_order(second, order))
+        assert differences(whole.state(), second.state()) == []
+        assert as_published([*second.published, *whole.published]) == as_published(whole.published)
