@@ -77,7 +77,7 @@ def replay(
     from streams.adapter_replay import replay as make_again
 
     settings = context_of(context).connected()
-    target = operations.adapters_on(settings.kafka, values=True).named(to)
+    target = operations.adapter_named(settings.kafka, to)
     with tempfile.TemporaryDirectory(prefix="headwater-replay-") as work:
         made = make_again(settings, target=target, work=Path(work))
     if not made.same_settings:

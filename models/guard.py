@@ -32,6 +32,10 @@ class Guard:
         self._scorer = WidePart(n_features, hidden=hidden, seed=0)
         self._k = k
         self._seen = 0
+        self.begin(weights)
+
+    def begin(self, weights: Arrays) -> None:
+        """Take these weights for the anchor, whose stamp is 0."""
         self.anchor, self._probation = weights, weights
         self.stamp, self._probation_stamp = 0, 0
         self._scorer.restore(under_prefix("ranker.wide", weights))

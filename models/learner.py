@@ -270,12 +270,16 @@ class Learner:
 
     def restore(self, arrays: Arrays) -> None:
         """Take `snapshot`'s arrays; InputError, and nothing changed, when they do not fit."""
-        rest = {name: array for name, array in self.snapshot().items() if not name.startswith("replay.")}
-        check_arrays({n: a for n, a in arrays.items() if not n.startswith("replay.")}, expected=rest)
+        guarded = self.guard is not None and any(name.startswith("guard.") for name in arrays)
+        apart = ("replay.",) if guarded else ("replay.", "guard.")
+        rest = {name: array for name, array in self.snapshot().items() if not name.startswith(apart)}
+        check_arrays({n: a for n, a in arrays.items() if not n.startswith(apart)}, expected=rest)
         self.replay.restore(under_prefix("replay", arrays))
         self._take_weights(arrays)
-        if self.guard:
+        if self.guard and guarded:
             self.guard.restore(under_prefix("guard", arrays))
+        elif self.guard:  # promotion was off when they were saved: it begins with these weights
+            self.guard.begin(self._weights())
         if self._balance:
             self._balance.restore(under_prefix("balance", arrays))
         self.prequential.restore(under_prefix("prequential", arrays))

@@ -19,7 +19,7 @@ from events.topics import USER_TOPICS, Topic
 from events.types import AnyUserEvent
 from index.sources.influence import Verdict
 from models.bandit import DiversityBandit
-from models.errors import SnapshotNotSaved
+from models.errors import SnapshotError, SnapshotNotSaved
 from models.slate_outcomes import SlateOutcomes
 from models.slate_records import Recommended
 from models.snapshots import extra_of, restore_snapshot, save_snapshot, snapshots
@@ -239,7 +239,7 @@ class LearningAgent:
         except SnapshotNotSaved as error:
             self._metrics.disk_failures.labels(what="snapshot").inc()
             log.error("%s", error)
-        except OSError as error:
+        except (OSError, SnapshotError) as error:
             self._metrics.disk_failures.labels(what="tidying").inc()
             log.error("old snapshots or the journal's beginning could not be removed: %s", error)
 

@@ -195,3 +195,17 @@ def test_surprise_is_what_was_found_less_what_was_predicted() -> None:
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         dataclasses.replace(PromotionConfig(), **wrong)  # type: ignore[arg-type]
+
+
+def test_promotion_switched_on_later_begins_with_the_weights_there_are() -> None:
+    plain = life(UNGUARDED).learn(range(8), look=False)
+    guarded = life()
+    guarded.learner.restore(plain.learner.snapshot())
+    assert guarded.learner.guard is not None
+    anchor = under_prefix("ranker", guarded.learner.guard.anchor)
+    assert {n: a.tobytes() for n, a in anchor.items()} == {
+        n: a.tobytes() for n, a in plain.learner.ranker.snapshot().items()
+    }
+    again = life(UNGUARDED)
+    again.learner.restore(guarded.learner.snapshot())
+    assert again.learner.units == plain.learner.units
