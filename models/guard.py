@@ -1,7 +1,5 @@
 """The anchor beside a learner: weights that served and proved themselves, to judge by and to go back to."""
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,14 +65,15 @@ class Guard:
             )
         )
 
-    def decide(self, weights: Callable[[], Arrays], *, stamp: int) -> Verdict:
-        """What serves from now on; `weights` copies the candidate's, `stamp` is its adapter's number."""
-        verdict = self.promotion.decide()
+    def decide(self, weights: Arrays, *, stamp: int) -> Verdict:
+        """What serves from now on; `weights` are the candidate's, a copy, and `stamp` its adapter's number."""
+        floats = [array for array in weights.values() if np.issubdtype(array.dtype, np.floating)]
+        verdict = self.promotion.decide(finite=all(np.isfinite(array).all() for array in floats))
         if verdict.decision is Decision.CONFIRMED:
             self.anchor, self.stamp = self._probation, self._probation_stamp
-            self._probation, self._probation_stamp = weights(), stamp
+            self._probation, self._probation_stamp = weights, stamp
         elif verdict.decision is Decision.ACCEPTED:
-            self.anchor = self._probation = weights()
+            self.anchor = self._probation = weights
             self.stamp = self._probation_stamp = stamp
         elif verdict.restarts:
             self._probation, self._probation_stamp = self.anchor, self.stamp

@@ -190,7 +190,7 @@ class Learner:
         """
         if self.guard is None:
             return Verdict(Decision.PROMOTED, "not guarded")
-        verdict = self.guard.decide(self._weights, stamp=stamp)
+        verdict = self.guard.decide(self._weights(), stamp=stamp)
         if verdict.restarts:
             self._take_weights(self.guard.anchor)
             self.replay.forget_since(int(self.guard.anchor["replay_seen"]))

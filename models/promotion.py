@@ -136,11 +136,12 @@ class Promotion:
         self._windows["surprise"].push(judged.surprise)
         self._windows["own_surprise"].push(judged.own_surprise)
 
-    def decide(self) -> Verdict:
-        """What serves from now on. Call it once for each adapter that is due."""
-        finite, self._finite = self._finite, True
-        if not finite:
-            return self._hold(_Holding.WORSE, "scores are not finite")
+    def decide(self, *, finite: bool = True) -> Verdict:
+        """What serves from now on; `finite`: all of the candidate's weights are. Call it once for each adapter
+        that is due."""
+        scores_finite, self._finite = self._finite, True
+        if not (finite and scores_finite):
+            return self._hold(_Holding.WORSE, f"{'scores' if finite else 'weights'} are not finite")
         if self._units < self.config.grace_units:
             return self._confirm_or_promote()
         if self._holding is _Holding.NO:

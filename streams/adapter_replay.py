@@ -76,7 +76,12 @@ def _start(folder: Path, *, target: Published, work: Path) -> str:
     wanted = {(topic, partition): offset for topic, partition, offset in target.record.offsets}
     for snapshot in reversed(snapshots(folder)):
         if _publications(snapshot) < target.version:
-            shutil.copytree(snapshot, work / snapshot.name)
+            try:
+                shutil.copytree(snapshot, work / snapshot.name)
+            except OSError as error:
+                raise AdapterError(
+                    f"{snapshot} cannot be copied, perhaps because the learner removed it: {error}; run it again"
+                ) from error
             return snapshot.name
     start = Journal(journal).start
     if start:
