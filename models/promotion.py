@@ -116,6 +116,7 @@ class Promotion:
         self._holding = _Holding.NO
         self._finite = True
         self._level = 0.0  # NDCG of the anchor when it became one
+        self._confirmed = 0  # anchors so far: the first is what the learner started with
         names = ("gain", "candidate", "surprise", "own_surprise")
         self._windows = {name: SlidingWindow(config.window) for name in names}
         self._windows["lately"] = SlidingWindow(config.min_units)  # NDCG of the anchor: a majority tells soon
@@ -193,7 +194,7 @@ class Promotion:
 
     def _confirm_or_promote(self) -> Verdict:
         gain = self._windows["gain"]
-        doubted = self._mean("surprise") > _CLEAR_AT * self.config.calibration and self._majority_fits()
+        doubted = self._mean("surprise") > _CLEAR_AT * self.config.calibration and self._established()
         if len(gain) >= self.config.min_units and gain.mean >= 0 and not doubted:
             why = f"at least as good as the anchor: {self._told('gain')} NDCG"
             self._became_anchor()
@@ -211,6 +212,7 @@ class Promotion:
         """Another anchor: comparisons begin anew. What labels were like stays known, or labels that turn bad
         slowly would never be found."""
         self._level = self._mean("candidate")
+        self._confirmed += 1
         self._forget("gain", "candidate", "own_surprise")
 
     def _forget(self, *names: str) -> None:
@@ -225,7 +227,11 @@ class Promotion:
 
     def _of_a_minority(self) -> bool:
         """Whether labels stopped fitting the anchor, and most of them still do."""
-        return self._beyond("surprise") and self._majority_fits()
+        return self._beyond("surprise") and self._established()
+
+    def _established(self) -> bool:
+        """Whether the anchor has learnt anything, and most of what happens still fits it."""
+        return self._confirmed > 1 and self._majority_fits()
 
     def _majority_fits(self) -> bool:
         return self._mean("lately") >= self.config.majority * self._level
@@ -251,7 +257,9 @@ class Promotion:
     def snapshot(self) -> Arrays:
         """Everything, copied."""
         arrays: Arrays = {
-            "counts": np.array([self._units, self._held_at, self._holding, self._finite], np.int64),
+            "counts": np.array(
+                [self._units, self._held_at, self._holding, self._finite, self._confirmed], np.int64
+            ),
             "level": np.array(self._level, np.float64),
         }
         for name, window in self._windows.items():
@@ -261,7 +269,7 @@ class Promotion:
     def restore(self, arrays: Arrays) -> None:
         """Take `snapshot`'s arrays; InputError, and nothing changed, when they do not fit."""
         check_arrays(arrays, expected=self.snapshot())
-        self._units, self._held_at, holding, finite = (int(count) for count in arrays["counts"])
+        self._units, self._held_at, holding, finite, self._confirmed = map(int, arrays["counts"])
         self._holding, self._finite = _Holding(holding), bool(finite)
         self._level = float(arrays["level"])
         for name, window in self._windows.items():

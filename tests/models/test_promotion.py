@@ -167,10 +167,16 @@ def told(
 def test_change_of_a_minority_that_lasts_is_accepted() -> None:
     promotion = Promotion(SMALL)
     told(promotion)
+    told(promotion)
     decisions = [told(promotion, candidate=0.6, surprise=0.3) for _ in range(6)]
     assert decisions[0] is Decision.ROLLED_BACK
     assert set(decisions[1:-2]) == {Decision.HELD}
     assert Decision.ACCEPTED in decisions
+
+
+def test_labels_that_do_not_fit_an_anchor_that_has_learnt_nothing_say_nothing() -> None:
+    promotion = Promotion(SMALL)
+    assert {told(promotion, candidate=0.6, surprise=0.3)} == {Decision.CONFIRMED}
 
 
 def test_candidate_that_is_less_calibrated_than_the_anchor_is_held_back() -> None:
