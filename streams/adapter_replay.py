@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from index.threads import limit_search_threads
 from models.adapters import unpacked
 from models.errors import AdapterError
 from models.snapshots import extra_of, snapshots
@@ -47,6 +48,7 @@ def replay(settings: Settings, *, target: Published, work: Path) -> Replayed:
     Reads the learner's folder (`learner.snapshot_dir`) and changes nothing there. AdapterError where neither the
     journal nor a snapshot reaches back far enough.
     """
+    limit_search_threads(settings.learner.threads)  # as the worker does
     started_from = _start(Path(settings.learner.snapshot_dir), target=target, work=work)
     agent, topics = learning_agent(settings, metrics=Metrics(role="learner"), folder=work, snapshots=False)
     read = 0
