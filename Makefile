@@ -6,19 +6,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint audit clean
 help:
 	@echo "make demo [DURATION=60] [REPORT=out.json]   real shopping events through Kafka, learning live"
 	@echo "make test [ARGS=...]                        the test suite (about 10 minutes on two cores)"
+	@echo "make audit                                  known vulnerabilities of the locked packages"
 	@echo "make lint                                   ruff, mypy --strict, import rules"
 
-$(STAMP): pyproject.toml requirements.lock
+$(STAMP): pyproject.toml requirements.lock requirements-dev.lock requirements-torch.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); sys.exit(None if ok else "Headwater needs Python 3.11 to 3.13; this is %s. Set PYTHON=python3.12, say." % sys.version.split()[0])'
 	@echo "headwater: making $(VENV) and installing (2-5 minutes the first time; torch is most of it)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(PIP) --require-hashes --no-deps -r requirements.lock -r requirements-dev.lock
+	@$(PIP) -r requirements-torch.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 	@echo "headwater: installed"
 
@@ -34,6 +37,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: $(STAMP)
+	@.ci/audit
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info

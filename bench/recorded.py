@@ -15,7 +15,7 @@ from bench.telling import Tell, silent
 from events.types import AnyUserEvent, CatalogueItem
 from models.batch import ItemTable, RankBatch
 from models.learner import Learner, StepReport
-from models.ranker import Scores
+from models.ranker import Scores, WideView
 from streams.publisher import Record
 from streams.settings import Settings
 
@@ -59,6 +59,7 @@ class RecordingLearner(Learner):
         *,
         gains: NDArray[np.float32],
         relevant: NDArray[np.int64] | None = None,
+        served: tuple[WideView, NDArray[np.float32]] | None = None,  # noqa: ARG002
     ) -> Scores:
         """Keeps how many items were right; scores nothing."""
         self._relevant.append(np.zeros(len(batch), np.int64) if relevant is None else relevant)

@@ -14,7 +14,7 @@ from models.errors import AdapterError
 from models.snapshots import extra_of, snapshots
 from streams.adapter_topic import SERVING_HEADER, Published
 from streams.bounded_read import read_to_end
-from streams.learner_parts import learning_agent
+from streams.learner_parts import learning_agent, learnt_from
 from streams.learning import JOURNAL
 from streams.log_reader import LogRecord
 from streams.metrics import Metrics
@@ -50,9 +50,9 @@ def replay(settings: Settings, *, target: Published, work: Path) -> Replayed:
     """
     limit_search_threads(settings.learner.threads)  # as the worker does
     started_from = _start(Path(settings.learner.snapshot_dir), target=target, work=work)
-    agent, topics = learning_agent(settings, metrics=Metrics(role="learner"), folder=work, snapshots=False)
+    agent = learning_agent(settings, metrics=Metrics(role="learner"), folder=work, snapshots=False)
     read = 0
-    for batch in _batches(settings, topics=list(topics), start=agent.offsets):
+    for batch in _batches(settings, topics=list(learnt_from(settings)), start=agent.offsets):
         read += len(batch)
         for made in agent.process(batch):
             if _version(made) == target.version:
@@ -115,13 +115,13 @@ def _batches(
 
 
 def _version(made: Record) -> int:
-    return int(json.loads(dict(made.headers)[SERVING_HEADER])["version"])
+    return int(json.loads(dict(made.headers)[SERVING_HEADER] or b"")["version"])
 
 
 def _differences(made: Record, *, target: Published) -> Iterator[str]:
     """Where the two differ, in words."""
-    ours = json.loads(dict(made.headers)[SERVING_HEADER])
-    theirs = json.loads(dict(target.headers)[SERVING_HEADER])
+    ours = json.loads(dict(made.headers)[SERVING_HEADER] or b"")
+    theirs = json.loads(dict(target.headers)[SERVING_HEADER] or b"")
     for key in sorted({*ours, *theirs} - set(_CLOCK)):
         if ours.get(key) != theirs.get(key):
             yield f"{key}: published {_short(theirs.get(key))}, made again {_short(ours.get(key))}"

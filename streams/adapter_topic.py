@@ -45,7 +45,7 @@ class Published:
     made_at_ms: int
     offset: int
     nbytes: int
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
     value: bytes | None = None
 
     @property
@@ -126,7 +126,7 @@ def release_record(*, topic: str) -> Record:
 
 def _json(record: LogRecord, header: str) -> dict[str, Any] | None:
     try:
-        told = json.loads(dict(record.headers)[header])
+        told = json.loads(dict(record.headers)[header] or b"")
     except (KeyError, ValueError, RecursionError):
         return None
     return told if isinstance(told, dict) else None

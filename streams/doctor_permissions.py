@@ -47,4 +47,5 @@ def _on_group(client: Any, *, group: str) -> list[str] | None:
     except KafkaError:
         return []
     found = described.get(group, {}) if isinstance(described, dict) else described[0]
-    return found.get("authorized_operations")
+    operations: list[str] | None = found.get("authorized_operations")
+    return operations

@@ -27,18 +27,17 @@ def refusal_of(kafka: KafkaSettings) -> tuple[Refusal, str]:
     """Why the broker refuses, and what it or the client library said. Takes up to four seconds."""
     said: list[Any] = []
     try:
-        client = AdminClient({**kafka.confluent(), "error_cb": said.append})
-    except (
-        KafkaException
-    ) as error:  # a file of the ssl_ settings that is no certificate or key, or not readable
+        config: dict[str, Any] = {**kafka.confluent(), "error_cb": said.append}
+        client = AdminClient(config)
+    except KafkaException as error:  # a file of the ssl_ settings is no certificate or key, or not readable
         return Refusal.CERTIFICATE, error.args[0].str()
     deadline = time.monotonic() + _LOOK_S
     while time.monotonic() < deadline:
         client.poll(_POLL_S)
-        for error in said:
-            kind = _kind(error)
+        for told in said:
+            kind = _kind(told)
             if kind is not Refusal.AWAY:
-                return kind, error.str()
+                return kind, told.str()
     return Refusal.AWAY, said[0].str() if said else ""
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any
 
 from bench.chaos.config import ChaosConfig
 from bench.chaos.control import adapter_digest, snapshot_digests
-from bench.chaos.journal_keeper import JournalKeeper
 from bench.chaos.launching import Launcher
 from bench.chaos.redis_bytes import read_redis
 from bench.chaos.stage import Stage
@@ -21,14 +21,15 @@ from load.chaos.raw_log import RawRecord, read_raw
 from load.chaos.slate_ledger import slate_verdict
 from load.chaos.source_log import read_source
 from load.chaos.state_ledger import state_verdict
-from streams.learning import SERVING_HEADER
+from streams.adapter_topic import SERVING_HEADER
+from streams.learning import JOURNAL
 from streams.processes import describe_exit
 
 _CONTROL_TIMEOUT_S = 900.0
 _LOOK_S = 0.1
 
 
-def audit(config: ChaosConfig, *, stage: Stage, journal: JournalKeeper, launcher: Launcher) -> Verdict:
+def audit(config: ChaosConfig, *, stage: Stage, launcher: Launcher) -> Verdict:
     """Every ledger of the roles that ran, as one verdict; `launcher` starts the undisturbed learner."""
     prefix = stage.settings.kafka.topic_prefix
     source = read_source(_read(stage, *USER_TOPICS))
@@ -42,7 +43,7 @@ def audit(config: ChaosConfig, *, stage: Stage, journal: JournalKeeper, launcher
     if "encoder" in config.roles:
         verdicts.append(vectors_verdict(_read(stage, Topic.ITEMS), _read(stage, Topic.ITEM_VECTORS)))
     if "learner" in config.roles:
-        verdicts.append(_weights(stage, journal, launcher=launcher))
+        verdicts.append(_weights(stage, launcher=launcher))
     return together(verdicts)
 
 
@@ -56,7 +57,7 @@ def _read(stage: Stage, *topics: Topic) -> list[RawRecord]:
     )
 
 
-def _weights(stage: Stage, journal: JournalKeeper, *, launcher: Launcher) -> Verdict:
+def _weights(stage: Stage, *, launcher: Launcher) -> Verdict:
     """The adapters, and the learner's whole state in its snapshots, against those of an undisturbed run."""
     published = [
         (record.place, *adapter_digest(record.value, dict(record.headers)[SERVING_HEADER]))
@@ -64,7 +65,7 @@ def _weights(stage: Stage, journal: JournalKeeper, *, launcher: Launcher) -> Ver
     ]
     folder = stage.folder / "control"
     folder.mkdir()
-    (folder / "journal.jsonl").write_bytes(journal.whole())
+    shutil.copy(Path(stage.settings.learner.snapshot_dir) / JOURNAL, folder / JOURNAL)
     control = _control(stage, folder, launcher=launcher)
     adapters = {int(version): digest for version, digest in control["adapters"].items()}
     verdict = weights_verdict(published, adapters)

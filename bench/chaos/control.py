@@ -13,17 +13,17 @@ from typing import Any
 
 from load.chaos.raw_log import RawRecord, read_raw
 from models.snapshots import snapshots
-from streams.learning import SERVING_HEADER
+from streams.adapter_topic import SERVING_HEADER
+from streams.learner_parts import learning_agent, learnt_from
 from streams.log_reader import LogRecord
 from streams.metrics import Metrics
 from streams.settings import load
 from streams.topics import topic_name
-from streams.workers import learning_agent, learnt_from
 
 
-def adapter_digest(value: bytes | None, serving: bytes) -> tuple[int, str]:
+def adapter_digest(value: bytes | None, serving: bytes | None) -> tuple[int, str]:
     """Version and digest of an adapter: its bytes, and all that goes with them but the time of its making."""
-    header: dict[str, Any] = json.loads(serving)
+    header: dict[str, Any] = json.loads(serving or b"")
     header.pop("made_at", None)
     told = json.dumps(header, sort_keys=True).encode()
     return int(header["version"]), hashlib.sha256((value or b"") + told).hexdigest()
@@ -53,7 +53,7 @@ def main(folder: Path, out: Path) -> None:
         prefix=kafka.topic_prefix,
     )
     names = {topic.value: topic_name(topic, kafka=kafka) for topic in topics.values()}
-    agent = learning_agent(settings, Metrics(role="learner"))
+    agent = learning_agent(settings, metrics=Metrics(role="learner"), folder=folder)
     adapters: dict[int, str] = {}
     for record in agent.process([_logged(record, names) for record in raw]):
         version, digest = adapter_digest(record.value, dict(record.headers)[SERVING_HEADER])

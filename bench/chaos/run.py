@@ -8,7 +8,6 @@ from pathlib import Path
 
 from bench.chaos.audit import audit
 from bench.chaos.config import ChaosConfig
-from bench.chaos.journal_keeper import JournalKeeper
 from bench.chaos.launching import Commands, Forks, Launcher
 from bench.chaos.stage import Stage, staged
 from bench.chaos.striking import Striker, Struck
@@ -112,9 +111,6 @@ def run_chaos(
             show("importing the program once")
             launcher = forks or stack.enter_context(Forks(log=stage.folder / "template.log"))
         stack.callback(launcher.close)
-        journal = JournalKeeper(Path(stage.settings.learner.snapshot_dir), kept=stage.folder / "journals")
-        journal.start()
-        stack.callback(journal.stop)
         log_dir = (config.logs or stage.folder).resolve()
         log_dir.mkdir(parents=True, exist_ok=True)
         workers = Workers(
@@ -152,9 +148,8 @@ def run_chaos(
         crashes = workers.crashes
         listener.close()
         feeder.close()
-        journal.stop()
         show("the ledger", 1.0)
-        verdict = audit(config, stage=stage, journal=journal, launcher=launcher)
+        verdict = audit(config, stage=stage, launcher=launcher)
     return ChaosOutcome(config, tuple(struck), verdict, crashes, time.monotonic() - started_s)
 
 
