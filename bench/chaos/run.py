@@ -4,7 +4,6 @@ import time
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from bench.chaos.audit import audit
 from bench.chaos.config import ChaosConfig
