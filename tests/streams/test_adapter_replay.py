@@ -4,7 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from cli.main import app
 from events.clock import SystemClock
 from models.errors import AdapterError
 from streams.adapter_operations import adapter_named, adapters_on, release, rollback
@@ -79,3 +82,28 @@ def test_pointer_pins_what_it_points_to_until_it_is_released(learnt: Settings) -
     assert adapters_on(kafka).pinned is None
     with pytest.raises(AdapterError, match="no adapter on the topic"):
         rollback(kafka, name="000000-nothing", reason="", clock=SystemClock())
+
+
+def test_commands_show_pin_release_and_make_again(learnt: Settings) -> None:
+    def headwater(*arguments: str, settings: Settings = learnt) -> Result:
+        return CliRunner().invoke(
+            app, ["adapters", *arguments], env={**settings.environment(), "COLUMNS": "200"}
+        )
+
+    published = adapters_on(learnt.kafka).published
+    name = published[1].name
+    assert [headwater(*line).exit_code for line in (["list"], ["show", name], ["rollback", name])] == [
+        0,
+        0,
+        0,
+    ]
+    listed = headwater("list", "--limit", "2").stdout.splitlines()
+    assert (listed[1].startswith("*"), "pinned" in listed[1], len(listed)) == (True, True, 4)
+    assert f"parent       {published[0].name}" in headwater("show", name).stdout
+    assert f"{published[-1].name} serves" in headwater("release").stdout
+    assert "nothing was pinned" in headwater("release").stdout
+    same = headwater("replay", "--to", name)
+    assert (same.exit_code, "bit-identical" in same.stdout) == (0, True), same.output
+    other = headwater("replay", "--to", name, settings=learnt.updated(learner={"seed": 99}))
+    assert (other.exit_code, "made with other settings" in other.stdout) == (1, True), other.output
+    assert isinstance(headwater("show", "000000-nothing").exception, AdapterError)
