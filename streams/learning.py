@@ -1,7 +1,7 @@
 """The learner agent's work: every event in one written-down order, training steps, adapters, snapshots."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,15 +110,21 @@ class LearningAgent:
 
     def process(self, records: Sequence[LogRecord]) -> list[Record]:
         """Take records in partition order; return the adapters that are due."""
+        return [adapter for made in self.steps(records) for adapter in made]
+
+    def steps(self, records: Sequence[LogRecord]) -> Iterator[list[Record]]:
+        """As `process`, one training step at a time: the adapters that are due after each.
+
+        After a restart a whole backlog may wait for one record of the journal's order, and come with it: whoever
+        has other work to do, such as being told to stop, does it in between. Exhaust it before the next call.
+        """
         for record in records:
             self._sequencer.offer(record)
-        published: list[Record] = []
         for record in self._sequencer.ready():
             self._take(record)
             self.offsets[record.topic, record.partition] = record.offset + 1
             if self._learning.due:
-                published += self._step()
-        return published
+                yield self._step()
 
     def _take(self, record: LogRecord) -> None:
         match self._config.topics[record.topic]:

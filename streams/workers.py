@@ -19,7 +19,7 @@ from models.ranker import Ranker
 from serving.overload import Overload
 from serving.recommender import Recommender
 from serving.redis_store import RedisStore
-from streams.agent import attach, crash_of, ready_when_assigned, run
+from streams.agent import attach, breathing, crash_of, ready_when_assigned, run
 from streams.backlog import Backlog
 from streams.building import (
     bandit_config,
@@ -117,7 +117,7 @@ def run_learner(settings: Settings, metrics: Metrics) -> None:
     agent = learning_agent(settings, metrics=metrics, folder=Path(settings.learner.snapshot_dir))
 
     async def step(records: list[LogRecord]) -> list[Record]:
-        return agent.process(records)
+        return await breathing(agent.steps(records))
 
     app = make_app(app_config(settings, role="learner"), start_offsets=agent.offsets)
     with Publisher(kafka.confluent(), shorter=shorter) as publisher:

@@ -25,6 +25,7 @@ from streams.settings import Settings
 from streams.topics import ensure
 
 _START_TIMEOUT_S = 240.0
+_BACKLOG_SETTLES = 5  # a learner that is behind may take so many times settle_s, while it publishes
 _QUIET_S = 10.0  # without a new adapter, on a machine that has other work too
 
 
@@ -197,7 +198,7 @@ def _settle(config: ChaosConfig, *, striker: Striker, answered: Answered) -> Non
     if "learner" not in config.roles:
         return
     newest, since_s = -1, time.monotonic()
-    deadline = since_s + config.settle_s
+    deadline = since_s + _BACKLOG_SETTLES * config.settle_s
     while time.monotonic() < min(deadline, since_s + _QUIET_S):
         if (version := answered.mark(time.monotonic())) != newest:
             newest, since_s = version, time.monotonic()

@@ -1,15 +1,17 @@
-"""A micro-batch takes of every partition in turn, so that one with a long backlog holds nobody up."""
+"""A micro-batch takes of every partition in turn, so that one with a long backlog holds nobody up; long work
+leaves room for signals and timers."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from faust.types import TP
 
-from streams.agent import micro_batches
+from streams.agent import breathing, micro_batches
 from streams.log_reader import LogRecord
+from streams.publisher import Record
 from streams.transport import Bundle
 
 
@@ -89,3 +91,21 @@ def test_click_behind_another_partitions_backlog_is_in_the_first_batch() -> None
     late = [place for batch in found for place in batch if place[0] == 0]
     assert late == [(0, offset) for offset in range(6_400)]
     assert consumer.taken_of == {0: 6_400, 1: 1, 2: 1}
+
+
+def test_event_loop_gets_its_turn_between_the_parts_of_long_work() -> None:
+    async def run() -> tuple[list[Record], list[int]]:
+        turns: list[int] = []
+        loop = asyncio.get_running_loop()
+
+        def work() -> Iterator[list[Record]]:
+            for number in range(3):
+                loop.call_soon(turns.append, number)  # as a signal that comes while the part is worked on
+                assert turns == list(range(number))
+                yield [Record("adapters", b"%d" % number, None)]
+
+        return await breathing(work()), turns
+
+    made, turns = asyncio.run(run())
+    assert [record.key for record in made] == [b"0", b"1", b"2"]
+    assert turns == [0, 1, 2]

@@ -272,3 +272,13 @@ def test_learner_killed_while_an_older_adapter_serves_ends_in_the_same_bits(tmp_
         second.feed(again_in_order(second, order))
         assert differences(whole.state(), second.state()) == []
         assert as_published([*second.published, *whole.published]) == as_published(whole.published)
+
+
+def test_backlog_in_one_call_is_taken_a_training_step_at_a_time(tmp_path: Path) -> None:
+    order = interleaved(LOG, seed=1)
+    whole, paused = learner_life(tmp_path / "whole"), learner_life(tmp_path / "paused")
+    whole.feed(order)
+    parts = list(paused.agent.steps(order))
+    assert len(parts) // 2 == len(whole.published) > 1  # every second step publishes
+    assert [record.value for part in parts for record in part] == [one.value for one in whole.published]
+    assert differences(whole.state(), paused.state()) == []
