@@ -123,9 +123,8 @@ class RangeConsumer(Consumer):
             fetched, active = await self._wait_next_records(_FULL_TIMEOUT_S if full else _FETCH_TIMEOUT_S)
             generation_id = self.app.consumer_generation_id
             if generation_id != self._held_generation:
-                self._held_generation = (
-                    generation_id  # Faust has emptied its queues, and fetches all partitions
-                )
+                # Faust has emptied its queues, and fetches all partitions.
+                self._held_generation = generation_id
                 self._held.clear()
                 self._buffered_partitions.clear()
             if fetched and not self.flow_active:
@@ -149,7 +148,8 @@ class RangeConsumer(Consumer):
         place = bundle.tp
         if bundle.generation_id == self._held_generation:
             self._held[place] -= len(bundle.records)
-            if self._held[place] <= _HELD_MAX // 2:
+            room = self._held[place] <= _HELD_MAX // 2
+            if room and place in self._buffered_partitions and place in self.assignment():
                 self.on_buffer_drop(place)
 
     def _bundles(self, place: TP, fetched: Sequence[Any], *, generation_id: int | None) -> Iterator[Bundle]:

@@ -88,7 +88,7 @@ class Lost:
     """A shop with a history, whose store then fails; or the next worker on such a shop's store and log."""
 
     def __init__(self, *, after: "Lost | None" = None, give_up_s: float = 30.0) -> None:
-        self.store = FailingStore() if after is None else after.store
+        self.store: FailingStore = FailingStore() if after is None else after.store
         self.shop: Shop = make_shop(store=self.store)
         if after is None:
             self.log = self.shop.records(history())
@@ -103,7 +103,7 @@ class Lost:
             applied=self.store.applied,
             continuity=self.shop.continuity,
             topics=[name for name in TOPICS if name not in ("item-vectors", "adapters")],
-            open_log=lambda *, partition, start: ListLog(self.log, partition=partition, start=start),  # type: ignore[arg-type,return-value]
+            open_log=lambda *, partition, start: ListLog(self.log, partition=partition, start=start),  # type: ignore[arg-type]
             owned=lambda: frozenset(range(PARTITIONS)),
             metrics=self.shop.metrics,
             give_up_s=give_up_s,
