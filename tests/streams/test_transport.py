@@ -141,3 +141,20 @@ def test_app_is_made_to_lose_nothing(shop: Storefront, tmp_path: Path) -> None:
     assert conf.agent_supervisor.__name__ == "CrashingSupervisor"
     assert conf.consumer_auto_offset_reset == "earliest"
     assert conf.topic_allow_declare is False
+
+
+def test_backlog_of_one_partition_is_read_to_its_end_a_bounded_piece_at_a_time(
+    shop: Storefront, tmp_path: Path
+) -> None:
+    backlog = shop.send_raw((Topic.CLICKS, b"ann", b"x") for _ in range(20_000))
+    others = shop.send_raw((Topic.PURCHASES, f"u{n}".encode(), b"x") for n in range(50))
+    reader = Reader(shop, folder=tmp_path)
+    held: list[int] = []
+
+    def read() -> bool:
+        held.append(max(reader.app.consumer._held.values(), default=0) if reader.app.started else 0)
+        return len(reader.records) >= 20_050
+
+    run(reader, until=read)
+    assert sorted(r[:3] for r in reader.records) == sorted([*backlog, *others])
+    assert max(held) <= 4_096 + 5_000  # what may wait, and one fetch more
