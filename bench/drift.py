@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.drift_curve import Curve, recovery
+from bench.drift_seeds import mean_curve, mean_rows
 from bench.drift_shop import Frozen, HaltingLearning, Shop, ShopConfig, World, invent_world
 from bench.machine import Machine
 from bench.offline import item_vectors
@@ -25,17 +26,21 @@ class Contender:
     detector: bool = True
     deep: bool = True
     lora: bool = True
+    twin: bool = False  # a slow adapter beside the one that learns
+    short_memory: bool = True  # while it responds, only the latest items of a shopper count
     frozen: Frozen = "nothing"  # from the swap on
     swap: bool = True
 
 
 CONTENDERS: dict[str, Contender] = {
     "headwater": Contender(),
+    "whole-memory": Contender(short_memory=False),
     "no-detector": Contender(detector=False),
     "models-frozen": Contender(detector=False, frozen="models"),
     "everything-frozen": Contender(detector=False, frozen="everything"),
     "wide-only": Contender(deep=False),
     "adapter-frozen": Contender(lora=False),
+    "twin-adapter": Contender(twin=True),
     "no-swap": Contender(swap=False),
 }
 
@@ -47,7 +52,7 @@ class DriftBenchConfig:
 
     items: int = 1_000
     shoppers: int = 40
-    seed: int = 1
+    seeds: tuple[int, ...] = (1,)  # a shop for each, of which the figures are the means
     before: int = 6_000
     after: int = 4_000
     probe_every: int = 250
@@ -59,6 +64,8 @@ class DriftBenchConfig:
         unknown = [name for name in self.contenders if name not in CONTENDERS]
         if unknown or not self.contenders:
             raise ValueError(f"contenders {self.contenders}: there are {', '.join(CONTENDERS)}")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"seeds are {self.seeds}; at least one is needed, each once and none below 0")
         if self.items < 20 or self.shoppers < 2 or min(self.after, self.probe_every, self.level_over) < 1:
             raise ValueError(
                 f"items {self.items} >= 20, shoppers {self.shoppers} >= 2, after {self.after}, probe_every "
@@ -75,20 +82,22 @@ def run_drift(
     config: DriftBenchConfig, *, settings: Settings, machine: Machine, tell: Tell = silent
 ) -> BenchReport:
     """The same shop and the same swap for every contender; see docs/benchmarks/README.md for the measures."""
-    catalogue, shoppers, changing = invent_world(
-        items=config.items, shoppers=config.shoppers, seed=config.seed
-    )
-    tell(f"encoding {config.items:,} titles")
-    known = catalogue.items if config.titles else ()
-    vectors = item_vectors(known, settings=settings, topic=Topic.ITEM_VECTORS.value)
-    world = World(catalogue, vectors, shoppers, changing)
     rows: dict[str, dict[str, Any]] = {}
     curves: dict[str, dict[str, Any]] = {}
+    worlds = {seed: _world(seed, config=config, settings=settings, tell=tell) for seed in config.seeds}
     for name in config.contenders:
-        curve, detections = _watch(name, config=config, world=world, settings=settings, tell=tell)
-        rows[name] = figures_of(curve, config=config) | {"detections_at": detections}
-        curves[name] = curve.as_dict()
-        tell(f"{name}: {rows[name]}")
+        seen: list[Curve] = []
+        by_seed: dict[str, dict[str, Any]] = {}
+        for seed, world in worlds.items():
+            curve, detections = _watch(
+                name, seed=seed, config=config, world=world, settings=settings, tell=tell
+            )
+            seen.append(curve)
+            by_seed[str(seed)] = figures_of(curve, config=config) | {"detections_at": detections}
+            tell(f"{name}, seed {seed}: {by_seed[str(seed)]}")
+        figures = [figures_of(curve, config=config) for curve in seen]
+        rows[name] = mean_rows(figures) | {"by_seed": by_seed}
+        curves[name] = mean_curve(seen, every=config.probe_every).as_dict()
     main = rows[config.contenders[0]]
     return BenchReport(
         name="drift",
@@ -102,14 +111,14 @@ def run_drift(
         settings={
             "items": config.items,
             "shoppers": config.shoppers,
-            "seed": config.seed,
+            "seeds": config.seeds,
             "events_before": config.before,
             "events_after": config.after,
             "deep": settings.learner.deep,
         },
         notes=(
             "recall: the probability that what a shopper would open unaided is among the 20 best ranked, the "
-            "mean over a half of the shoppers",
+            "mean over a half of the shoppers and over the seeds",
         ),
         goals=(
             Goal("recovered_after_2000", 0.9, at_least=True),
@@ -140,16 +149,29 @@ def figures_of(curve: Curve, *, config: DriftBenchConfig) -> dict[str, Any]:
     }
 
 
+def _world(seed: int, *, config: DriftBenchConfig, settings: Settings, tell: Tell) -> World:
+    """The shop of a seed."""
+    catalogue, shoppers, changing = invent_world(items=config.items, shoppers=config.shoppers, seed=seed)
+    tell(f"encoding {config.items:,} titles")
+    known = catalogue.items if config.titles else ()
+    vectors = item_vectors(known, settings=settings, topic=Topic.ITEM_VECTORS.value)
+    return World(catalogue, vectors, shoppers, changing)
+
+
 def _watch(
-    name: str, *, config: DriftBenchConfig, world: World, settings: Settings, tell: Tell
+    name: str, *, seed: int, config: DriftBenchConfig, world: World, settings: Settings, tell: Tell
 ) -> tuple[Curve, list[int]]:
     """One contender's run: its curve, and at which events since the swap drift was detected."""
     contender = CONTENDERS[name]
     deep = settings.learner.deep and contender.deep
-    own = settings.updated(learner={"deep": deep, "drift": contender.detector})
+    own = settings.updated(
+        learner={"deep": deep, "drift": contender.detector},
+        deep={"twin": contender.twin or settings.deep.twin},
+        serving={"drift_memory": settings.serving.drift_memory if contender.short_memory else 0},
+    )
     variant = Variant(slate=True, deep=deep, lora=contender.lora)
     engine = Engine(own, variant=variant, learning=HaltingLearning)
-    shop = Shop(ShopConfig(seed=config.seed), world=world, engine=engine)
+    shop = Shop(ShopConfig(seed=seed), world=world, engine=engine)
     curve, swapped = Curve(), False
     detections: list[int] = []
     next_probe = config.probe_every

@@ -21,7 +21,13 @@ def personal_frequency(query: Query, popularity: Popularity, *, k: int) -> NDArr
     filler = popularity.best[_RECENT]
     lists = np.zeros((len(query), k), np.int32)
     for row, (items, views, purchases, last_ms) in enumerate(
-        zip(query.history, query.history_views, query.history_purchases, query.history_last_ms, strict=True)
+        zip(
+            query.whole_history,
+            query.history_views,
+            query.history_purchases,
+            query.history_last_ms,
+            strict=True,
+        )
     ):
         order = np.lexsort((-last_ms, -(views + purchases)))
         own = items[order]

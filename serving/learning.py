@@ -165,12 +165,14 @@ class Learning:
             history_kinds=np.concatenate([units.batch.history_kinds for units in waiting]),
             history_ages_ms=np.concatenate([units.batch.history_ages_ms for units in waiting]),
         )
-        return self.learner.learn(
+        report = self.learner.learn(
             batch,
             self._recommender.item_table(),
             gains=np.concatenate([units.gains for units in waiting]),
             labels=np.concatenate([units.labels for units in waiting]),
         )
+        self._explore()
+        return report
 
     def report(self) -> dict[str, dict[str, float]]:
         """Sliding means by ranker: recall@20, mrr@20 and units of `headwater`, its parts, and the baselines."""
@@ -217,7 +219,10 @@ class Learning:
         self._recommender.sources.save(folder / "sources")
 
     def load(self, folder: Path) -> None:
-        """Take what `save` wrote; SnapshotError where it is missing, damaged or of another configuration."""
+        """Take what `save` wrote; SnapshotError where it is missing, damaged or of another configuration.
+
+        The learner is to be restored before: how much of the histories counts depends on it.
+        """
         arrays = load_arrays(folder / "states")
         self._kept.restore(arrays)
         self.units = int(arrays["units"])
@@ -225,6 +230,11 @@ class Learning:
             prefix = f"window.{name}."
             window.restore({k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)})
         self._recommender.sources.load(folder / "sources")
+        self._explore()
+
+    def _explore(self) -> None:
+        """Rank as what serves will, once it has this model: with its response to drift."""
+        self._recommender.bandit.explore(self.learner.exploration)
 
     def _waiting_units(self) -> int:
         return sum(len(units.gains) for units in self._waiting)

@@ -26,14 +26,30 @@ StageTimer = Callable[[str, float], None]  # stage, milliseconds of the whole ba
 
 @dataclass(frozen=True, slots=True)
 class RecommendConfig:
-    """How slates are made, and how much of a user's past the transformer reads."""
+    """How slates are made, and how much of a user's past counts."""
 
     slate: SlateConfig = field(default_factory=SlateConfig)
     deep_history: int = 16  # T of the ranker's batches
+    drift_memory: int = 80  # while exploration is x times normal, the latest drift_memory / x items; 0: all
 
     def __post_init__(self) -> None:
-        if self.deep_history < 1:
-            raise ValueError(f"deep_history is {self.deep_history}; expected >= 1")
+        if self.deep_history < 1 or self.drift_memory < 0:
+            raise ValueError(
+                f"deep_history is {self.deep_history}, drift_memory {self.drift_memory}; expected >= 1 and >= 0"
+            )
+
+    def remembered(self, exploration: float) -> int | None:
+        """How many of the latest distinct items of a shopper count; None for all.
+
+        After a drift nobody knows yet who has changed. A few late touches tell who has, and serve who has not
+        nearly as well; the history comes back as the response relaxes, with more of it behind the drift.
+
+        >>> [RecommendConfig().remembered(exploration) for exploration in (20.0, 10.5, 1.1, 1.0)]
+        [4, 8, 73, None]
+        """
+        if exploration == 1 or not self.drift_memory:
+            return None
+        return max(1, round(self.drift_memory / exploration))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +163,7 @@ class Recommender:
             history_views=states.history_views,
             history_purchases=states.history_purchases,
             history_decayed=states.history_decayed,
+            remembered=self.config.remembered(self.bandit.exploration),
         )
 
     def item_table(self) -> ItemTable:

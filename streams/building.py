@@ -131,7 +131,10 @@ def bandit_config(settings: Settings) -> BanditConfig:
 
 def recommend_config(settings: Settings) -> RecommendConfig:
     serving = settings.serving
-    return RecommendConfig(slate=SlateConfig(k=serving.slate_size, temperature=serving.temperature))
+    return RecommendConfig(
+        slate=SlateConfig(k=serving.slate_size, temperature=serving.temperature),
+        drift_memory=serving.drift_memory,
+    )
 
 
 def overload_config(settings: Settings) -> OverloadConfig:

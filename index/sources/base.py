@@ -58,7 +58,8 @@ class Query:
     session: NDArray[np.int32]  # (B, L)
     session_times_ms: NDArray[np.int64]  # (B, L)
     session_kinds: NDArray[np.int8]  # (B, L)
-    history: NDArray[np.int32]  # (B, T)
+    history: NDArray[np.int32]  # (B, T) those that count
+    left_aside: NDArray[np.int32]  # (B, T) those that don't for now (SourceSet.query), each in its place
     history_last_ms: NDArray[np.int64]  # (B, T) last interaction with the item
     history_first_ms: NDArray[np.int64]  # (B, T) first interaction with the item
     history_views: NDArray[np.float32]  # (B, T) clicks and carts of the item
@@ -67,6 +68,11 @@ class Query:
 
     def __len__(self) -> int:
         return len(self.users)
+
+    @property
+    def whole_history(self) -> NDArray[np.int32]:
+        """(B, T) what is in history and what was left aside."""
+        return self.history + self.left_aside  # a place is 0 in at least one of them
 
 
 class Source(Protocol):

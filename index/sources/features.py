@@ -55,7 +55,7 @@ class CandidateBuilder:
     """Turns one batch's proposals into Candidates; holds the scratch arrays and nothing else.
 
     Removed and unavailable items are never candidates, nor, unless `config.repeat`, what the shopper bought
-    and is not consumable.
+    and is not consumable, left aside or not.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class CandidateBuilder:
         features = np.zeros((*shape, len(self.names)), np.float32)
         _build(
             proposed, scores, offsets, self._weights, self.config.reserved, self.config.repeat,
-            query.now_ms, query.session, query.session_kinds, query.history, query.history_last_ms,
+            query.now_ms, query.session, query.session_kinds, query.history, query.left_aside, query.history_last_ms,
             query.history_first_ms, query.history_views, query.history_purchases, query.history_decayed,
             popularity.keys, popularity.half_lives_ms, self._habits.sums,
             catalogue.vectors.view(np.uint16), catalogue.has_text, catalogue.price, catalogue.category,
@@ -137,6 +137,7 @@ def _build(
     session: I32,
     session_kinds: NDArray[np.int8],
     history: I32,
+    left_aside: I32,
     last_ms: NDArray[np.int64],
     first_ms: NDArray[np.int64],
     views: F32,
@@ -194,7 +195,7 @@ def _build(
         newly_barred = 0
         if not repeat:
             for t in range(history.shape[1]):
-                item = history[b, t]
+                item = history[b, t] + left_aside[b, t]  # at most one of them is there
                 if item != 0 and purchases[b, t] > 0.0 and not consumable[item] and not barred[item]:
                     barred[item] = True
                     bought[newly_barred] = item

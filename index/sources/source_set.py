@@ -158,20 +158,27 @@ class SourceSet:
         history_views: NDArray[np.float32],
         history_purchases: NDArray[np.float32],
         history_decayed: NDArray[np.float32],
+        remembered: int | None = None,
     ) -> Query:
         """The Query of B users from states that hold hashes: users (B,), session (B, L), history (B, T).
 
         The rest is as in Query. Ids without a row become 0 and are passed over. A session whose latest
-        interaction is more than `limits.session_gap_ms` old is over, and reads as empty.
+        interaction is more than `limits.session_gap_ms` old is over, and reads as empty. Of the history only the
+        `remembered` latest items count, None for all; the others are left aside.
         """
         over = now_ms - session_times_ms[:, :1].max(axis=1, initial=0) > self.limits.session_gap_ms  # (B,)
+        items = self.items.lookup(history)
+        counts = items.copy()
+        if remembered is not None:
+            counts[:, remembered:] = 0
         return Query(
             users=self.users.lookup(users),
             now_ms=now_ms,
             session=np.where(over[:, None], np.int32(0), self.items.lookup(session)),
             session_times_ms=session_times_ms,
             session_kinds=session_kinds,
-            history=self.items.lookup(history),
+            history=counts,
+            left_aside=items - counts,
             history_last_ms=history_last_ms,
             history_first_ms=history_first_ms,
             history_views=history_views,

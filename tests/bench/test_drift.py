@@ -17,6 +17,7 @@ CONFIG = DriftBenchConfig(
     after=300,
     probe_every=100,
     level_over=200,
+    seeds=(1, 2),
     contenders=("wide-only", "models-frozen", "everything-frozen", "no-swap"),
     titles=False,
 )
@@ -56,6 +57,15 @@ def test_the_frozen_one_does_not_recover_and_does_not_forget(report: dict[str, d
     assert untouched[-1] == pytest.approx(untouched[6], rel=0.3)
 
 
+def test_each_seed_stands_beside_the_mean(report: dict[str, dict]) -> None:
+    row = report["contenders"]["wide-only"]
+    assert list(row["by_seed"]) == ["1", "2"]
+    one, two = (row["by_seed"][seed] for seed in ("1", "2"))
+    assert one["level"] != two["level"]
+    assert row["level"] == pytest.approx((one["level"] + two["level"]) / 2, abs=1e-4)
+    assert report["recovered_after_2000"] == row["recovered_after_2000"]
+
+
 def test_recovery_needs_two_probes_running() -> None:
     at = np.array([100, 200, 300, 400])
     assert recovery(at, np.array([0.9, 0.1, 0.9, 0.9]), wanted=0.8) == 300
@@ -67,4 +77,6 @@ def test_wrong_sizes_and_names_are_refused() -> None:
         DriftBenchConfig(contenders=("nobody",))
     with pytest.raises(ValueError, match="level_over"):
         DriftBenchConfig(before=100)
+    with pytest.raises(ValueError, match="seeds"):
+        DriftBenchConfig(seeds=(1, 1))
     assert "headwater" in CONTENDERS

@@ -29,6 +29,7 @@ def query(items: list[int], *, views: list[int], purchases: list[int], last_ms: 
         session_times_ms=none,
         session_kinds=none.astype(np.int8),
         history=np.array([items], np.int32),
+        left_aside=np.zeros((1, n), np.int32),
         history_last_ms=np.array([last_ms], np.int64),
         history_first_ms=np.zeros((1, n), np.int64),
         history_views=np.array([views], np.float32),

@@ -102,6 +102,28 @@ def test_saved_midway_and_loaded_it_goes_on_to_the_same_bits(tmp_path: Path) -> 
     assert second.learning.report() == whole.learning.report()
 
 
+def test_response_to_drift_goes_on_after_a_restart_to_the_same_bits(tmp_path: Path) -> None:
+    records = in_records(random_events(200), [1])
+    first, second = make_learning(), make_learning()
+    learn(first, records[:60])
+    drift = first.learner.drift
+    assert drift is not None
+    drift.observe(np.zeros(1_024))
+    assert drift.observe(np.ones(96))
+    saved_at = 60
+    while not learn(first, [records[saved_at]]):
+        saved_at += 1
+    assert first.recommender.bandit.exploration == first.learner.exploration > 10
+    first.learning.save(tmp_path / "memory")
+    save_snapshot(first.learner, tmp_path, extra={})
+    assert restore_snapshot(second.learner, tmp_path) is not None
+    second.learning.load(tmp_path / "memory")
+    assert second.recommender.bandit.exploration == first.recommender.bandit.exploration
+    learn(first, records[saved_at + 1 :])
+    learn(second, records[saved_at + 1 :])
+    assert differences(state_of(first), state_of(second)) == []
+
+
 def test_waiting_units_are_not_saved_silently(tmp_path: Path) -> None:
     learnt = make_learning()
     learnt.learning.take([click("u", "i", number=0)])

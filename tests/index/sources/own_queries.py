@@ -7,8 +7,11 @@ from events.columns import Kind
 from index.sources.base import Query
 
 
-def random_query(seed: int, *, users: int, items: int, session: int = 6, history: int = 7) -> Query:
-    """B = `users` shoppers with distinct history items below `items`; some lists are empty or have holes."""
+def random_query(
+    seed: int, *, users: int, items: int, session: int = 6, history: int = 7, remembered: int = 7
+) -> Query:
+    """B = `users` shoppers with distinct history items below `items`; some lists are empty or have holes. Items
+    from place `remembered` on are left aside."""
     rng = np.random.default_rng(seed)
     now = 1_700_000_000_000
     ids = np.array([rng.permutation(np.arange(1, items))[:history] for _ in range(users)], np.int32)
@@ -27,7 +30,8 @@ def random_query(seed: int, *, users: int, items: int, session: int = 6, history
         session=in_session,
         session_times_ms=np.zeros((users, session), np.int64),
         session_kinds=rng.integers(Kind.CLICK, Kind.PURCHASE + 1, in_session.shape).astype(np.int8),
-        history=ids,
+        history=np.where(np.arange(history) < remembered, ids, 0).astype(np.int32),
+        left_aside=np.where(np.arange(history) < remembered, 0, ids).astype(np.int32),
         history_last_ms=last,
         history_first_ms=first,
         history_views=views,

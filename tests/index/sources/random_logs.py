@@ -192,6 +192,7 @@ class PlainTraces:
             session_times_ms=np.zeros((rows, length), np.int64),
             session_kinds=np.zeros((rows, length), np.int8),
             history=history,
+            left_aside=np.zeros_like(history),
             history_last_ms=last_ms,
             history_first_ms=np.zeros((rows, width), np.int64),
             history_views=np.zeros((rows, width), np.float32),

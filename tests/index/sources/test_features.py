@@ -68,9 +68,15 @@ def random_proposals(seed: int, *, users: int) -> Proposals:
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=SEEDS, repeat=st.booleans(), reserved=st.integers(0, 3), candidates=st.sampled_from([3, 8, 30]))
+@given(
+    seed=SEEDS,
+    repeat=st.booleans(),
+    reserved=st.integers(0, 3),
+    candidates=st.sampled_from([3, 8, 30]),
+    remembered=st.sampled_from([7, 7, 3, 0]),
+)
 def test_candidates_and_features_agree_with_plain_python(
-    seed: int, repeat: bool, reserved: int, candidates: int
+    seed: int, repeat: bool, reserved: int, candidates: int, remembered: int
 ) -> None:
     config = replace(CONFIG, repeat=repeat, reserved=reserved, candidates=candidates)
     catalogue, popularity = random_shop(seed)
@@ -78,11 +84,12 @@ def test_candidates_and_features_agree_with_plain_python(
     builder = CandidateBuilder(
         LIMITS, config=config, catalogue=catalogue, popularity=popularity, habits=habits
     )
-    query, proposals = random_query(seed, users=3, items=40), random_proposals(seed, users=3)
+    query = random_query(seed, users=3, items=40, remembered=remembered)
+    proposals = random_proposals(seed, users=3)
     got = builder.build(proposals, query=query)
     for b in range(3):
         barred = set(np.flatnonzero(catalogue.removed | ~catalogue.available).tolist())
-        bought = query.history[b][query.history_purchases[b] > 0]
+        bought = query.whole_history[b][query.history_purchases[b] > 0]
         if not repeat:
             barred |= set(bought[~catalogue.consumable[bought]].tolist())
         order, bits = plain_union(proposals, b, barred=barred, config=config)
