@@ -9,7 +9,6 @@ import pytest
 from events.topics import USER_TOPICS
 from streams.kafka_home import KafkaHome
 from streams.settings import KafkaSettings
-from streams.system import System
 from tests.e2e.conftest import MakeSettings
 from tests.e2e.streaming import assert_exactly_once, shoppers
 from tests.storefront import Storefront, purchase, view, visits
@@ -18,7 +17,6 @@ from tests.systems import recommenders, small_settings, wait_shared
 
 pytestmark = pytest.mark.e2e
 EVENTS = "headwater_source_events_total"
-STEPS = 'headwater_learner_steps_total{result="taken"}'
 
 
 def test_two_recommenders_know_what_one_would_and_a_third_comes_and_goes(
@@ -97,39 +95,4 @@ if os.environ.get("KAFKA_HOME"):
                 sent += storefront.send(visits(100, users=60, first=20_000))
                 storefront.wait_answered(sent, timeout_s=120)
             assert len(storefront.log(*USER_TOPICS)) == len(sent)
-            assert_exactly_once(storefront, settings=settings)
-
-    def test_apache_kafka_killed_twice_under_load_and_no_worker_crashes(
-        redis_url: str, redis_prefix: str, tmp_path: Path
-    ) -> None:
-        with KafkaHome(Path(os.environ["KAFKA_HOME"]), folder=tmp_path / "kafka") as home:
-            kafka = KafkaSettings(bootstrap_servers=home.bootstrap_servers, partitions=4)
-            settings = small_settings(
-                kafka,
-                redis_url=redis_url,
-                redis_prefix=redis_prefix,
-                folder=tmp_path,
-                learner={"deep": False},
-            )
-            storefront = Storefront(settings)
-            with System(settings, recommenders=2, encoder=False, log_dir=tmp_path) as system:
-                wait_shared([system], partitions=4)
-                with shoppers(storefront) as visited:
-                    for _ in range(2):
-                        before = len(visited)
-                        wait_for(lambda before=before: len(visited) > before + 300, what="shoppers")  # type: ignore[misc]
-                        home.kill()  # what producers, the group, readers without one and publishers are at
-                        home.start()
-                    before, steps = len(visited), system.metric("learner", STEPS)
-                    wait_for(lambda: len(visited) > before + 300, what="shoppers go on", timeout_s=60)
-                    wait_for(lambda: system.metric("learner", STEPS) > steps, what="it learns", timeout_s=90)
-                storefront.wait_answered(visited, timeout_s=120)
-                log = storefront.log(*USER_TOPICS)
-                wait_for(
-                    lambda: all(system.metric(f"recommender-{n}", EVENTS) == len(log) for n in (1, 2)),
-                    what="sources know everything, once",
-                    timeout_s=60,
-                )
-                assert set(system.supervisor.restarts.values()) == {0}
-            assert {record[:3] for record in log} >= {one.place for one in visited}
             assert_exactly_once(storefront, settings=settings)
