@@ -59,7 +59,7 @@ def chaos(
     the same log in the same order and is never disturbed.
 
     Prints lost / duplicated / diverged = 0 / 0 / 0 and ends with code 0; or the first offending offset with its
-    history, and code 1.
+    history, and code 1, as it does when a process does not come back at all.
     """
     from bench.chaos.config import ChaosConfig
     from bench.chaos.run import run_chaos
@@ -81,6 +81,8 @@ def chaos(
     outcome = run_chaos(config, settings=context_of(context).settings(), watcher=watcher_for())
     outcome.report(machine).publish(json)
     print(outcome.verdict.line())
-    if outcome.verdict.first is not None:
-        print(outcome.verdict.first)
+    for problem in (outcome.verdict.first, outcome.stopped):
+        if problem is not None:
+            print(problem)
+    if not outcome.clean:
         raise typer.Exit(1)

@@ -9,7 +9,7 @@ from bench.chaos.audit import audit
 from bench.chaos.config import ChaosConfig
 from bench.chaos.launching import Commands, Forks, Launcher
 from bench.chaos.stage import Stage, staged
-from bench.chaos.striking import Striker, Struck
+from bench.chaos.striking import NotBack, Striker, Struck
 from bench.chaos.workers import Workers
 from bench.errors import BenchError
 from bench.machine import Machine
@@ -38,6 +38,12 @@ class ChaosOutcome:
     verdict: Verdict
     crashes: dict[str, list[str]]  # of workers that nobody had hit
     seconds: float
+    stopped: str | None = None  # why the schedule was not gone through to its end
+
+    @property
+    def clean(self) -> bool:
+        """Whether every process came back from every fault, and the ledger found nothing."""
+        return self.verdict.clean and self.stopped is None
 
     @property
     def recovery_s(self) -> dict[str, dict[str, float]]:
@@ -63,6 +69,7 @@ class ChaosOutcome:
                 "seed": config.seed,
             },
             details={
+                "stopped": self.stopped,
                 "first_finding": str(verdict.first) if verdict.first else None,
                 "checked": verdict.checked,
                 "seconds": round(self.seconds, 1),
@@ -91,8 +98,8 @@ class ChaosOutcome:
 def run_chaos(
     config: ChaosConfig, *, settings: Settings, watcher: Watcher | None = None, forks: Forks | None = None
 ) -> ChaosOutcome:
-    """Run it; `forks` is a template that is ready, where a caller has one. BenchError when a worker does not
-    come back at all."""
+    """Run it; `forks` is a template that is ready, where a caller has one. A worker that does not come back
+    ends the schedule, not the run. BenchError when the system does not start at all."""
     faults = schedule(config.kills, seed=config.seed, kinds=config.drawn, calm_s=config.calm_s)
     started_s = time.monotonic()
     with ExitStack() as stack:
@@ -138,9 +145,14 @@ def run_chaos(
             raise BenchError(f"the workers are not ready\n{workers.log_tails()}")
         feeder.start()
         struck: list[Struck] = []
+        stopped = None
         for number, fault in enumerate(faults):
             show("killing", number / len(faults), f"{number} of {len(faults)}, next: {fault.kind}")
-            struck.append(striker.strike(fault, number=number, names=config.names))
+            try:
+                struck.append(striker.strike(fault, number=number, names=config.names))
+            except NotBack as error:  # the ledger is asked all the same
+                stopped = f"fault {number} ({fault.kind}): {error}"
+                break
         show("settling", 1.0)
         feeder.stop()
         _settle(config, striker=striker, answered=answered)
@@ -150,7 +162,8 @@ def run_chaos(
         feeder.close()
         show("the ledger", 1.0)
         verdict = audit(config, stage=stage, launcher=launcher)
-    return ChaosOutcome(config, tuple(struck), verdict, crashes, time.monotonic() - started_s)
+    seconds = time.monotonic() - started_s
+    return ChaosOutcome(config, tuple(struck), verdict, crashes, seconds, stopped)
 
 
 def _shop(config: ChaosConfig, stage: Stage, stack: ExitStack) -> tuple[Answered, Listener, Feeder]:

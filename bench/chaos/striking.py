@@ -30,6 +30,10 @@ class Struck:
     ready_s: float | None
 
 
+class NotBack(BenchError):
+    """What was hit has not come back in time; the message ends with the ends of the logs."""
+
+
 class Striker:
     """Does faults to workers and broker while the feeder feeds. From the thread that started them."""
 
@@ -124,7 +128,7 @@ class Striker:
     def _wait_for(self, done: Callable[[], bool], problem: str) -> None:
         if not self.until(done, timeout_s=_RECOVERY_TIMEOUT_S):
             tails = self._workers.log_tails()
-            raise BenchError(f"{problem} after {_RECOVERY_TIMEOUT_S:g} s\n{tails}")
+            raise NotBack(f"{problem} after {_RECOVERY_TIMEOUT_S:g} s\n{tails}")
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -40,7 +40,7 @@ def test_nothing_is_lost_duplicated_or_diverged(broker: str, forks: Forks) -> No
     home = Path(os.environ["KAFKA_HOME"]) if broker == "kafka" else None
     config = ChaosConfig(kills=10, seed=11, broker=broker, kafka_home=home, calm_s=0.4)  # type: ignore[arg-type]
     outcome = hit(config, forks)
-    assert outcome.verdict.clean, f"{outcome.verdict.line()}\n{outcome.verdict.first}"
+    assert outcome.clean, f"{outcome.verdict.line()}\n{outcome.verdict.first}\n{outcome.stopped}"
     checked = outcome.verdict.checked
     assert checked["events"] > 200
     assert checked["slates"] > 100

@@ -1,6 +1,7 @@
 """What a run tells: its report, the page of many reports, and the command's help."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -46,6 +47,11 @@ def test_report_has_the_numbers_and_recovery_by_fault_at_its_top() -> None:
     assert written["recovery_s"] == {"kill -9 learner": {"n": 3, "p50": 4.0, "max": 9.0}}
     assert written["details"]["first_finding"].startswith("lost clicks-1@7: nobody answered")
     assert written["machine"]["versions"]["numpy"]
+
+
+def test_run_is_not_clean_where_a_process_did_not_come_back() -> None:
+    assert outcome(3.0).clean
+    assert not replace(outcome(3.0), stopped="learner was not started again").clean
 
 
 def test_page_adds_runs_up_and_names_each_command(tmp_path: Path) -> None:
