@@ -87,7 +87,7 @@ def test_build_that_skips_the_watermark_counts_events_twice(forks: Forks, tmp_pa
             poison=0,
             calm_s=1.5,
             settle_s=10,
-            commit_interval_s=120,
+            commit_interval_s=60,
         ),
         forks,
     )
