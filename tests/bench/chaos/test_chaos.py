@@ -12,7 +12,7 @@ from bench.chaos.run import ChaosOutcome, run_chaos
 from bench.machine import Machine
 from events.codec import encode
 from load.chaos.findings import Wrong
-from load.chaos.schedule import FaultKind
+from load.chaos.schedule import WEIGHTS, FaultKind
 from streams.settings import Settings
 from tests.servers import EMBEDDED, broker_kinds
 from tests.storefront import view
@@ -22,6 +22,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 PLANTED = "tests.bench.chaos.planted"
 # A broker that KAFKA_BOOTSTRAP_SERVERS names is somebody's: it is not killed.
 BROKERS = [kind for kind in broker_kinds(os.environ) if kind == EMBEDDED or os.environ.get("KAFKA_HOME")]
+KILLS = {EMBEDDED: 6, "kafka": 4}
+KINDS = {
+    EMBEDDED: tuple(WEIGHTS),
+    "kafka": (FaultKind.RECOMMENDER, FaultKind.LEARNER, FaultKind.BROKER),
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,14 @@ def hit(config: ChaosConfig, forks: Forks) -> ChaosOutcome:
 @pytest.mark.parametrize("broker", BROKERS)
 def test_nothing_is_lost_duplicated_or_diverged(broker: str, forks: Forks) -> None:
     home = Path(os.environ["KAFKA_HOME"]) if broker == "kafka" else None
-    config = ChaosConfig(kills=10, seed=11, broker=broker, kafka_home=home, calm_s=0.4)  # type: ignore[arg-type]
+    config = ChaosConfig(
+        kills=KILLS[broker],
+        seed=11,
+        kinds=KINDS[broker],
+        broker=broker,  # type: ignore[arg-type]
+        kafka_home=home,
+        calm_s=0.4,
+    )
     outcome = hit(config, forks)
     assert outcome.clean, f"{outcome.verdict.line()}\n{outcome.verdict.first}\n{outcome.stopped}"
     checked = outcome.verdict.checked
