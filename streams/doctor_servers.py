@@ -32,7 +32,7 @@ def broker_checks(settings: Settings, *, clock: Clock) -> list[Check]:
     try:
         with admin_client(settings.kafka, timeout_s=CONNECT_TIMEOUT_S) as client:
             checks = [_broker(client, settings=settings), *_broker_clock(client, clock=clock)]
-            checks += permissions(client, kafka=settings.kafka)
+            checks += permissions(kafka=settings.kafka)
         return [*checks, _topics(settings)]
     except (BrokerUnreachable, KafkaError, OSError) as error:
         refusal, said = refusal_of(settings.kafka)

@@ -75,6 +75,9 @@ def full_name(node: ast.expr, *, names: dict[str, str]) -> str:
     return names.get(head, head) + dot + rest
 
 
+RUNS_A_MODULE = {"bench/chaos/template.py": ["imports runpy"]}  # of our own, as `python -m` would
+
+
 def keyword(call: ast.Call, name: str) -> object:
     """The constant given for a keyword; None where it is left out, the node where it is no constant."""
     for given in call.keywords:
@@ -111,7 +114,7 @@ def offences(text: str) -> Iterator[str]:
 def test_the_product_does_nothing_forbidden() -> None:
     assert len(sources()) > 150
     found = {str(path.relative_to(ROOT)): list(offences(path.read_text())) for path in sources()}
-    assert {path: what for path, what in found.items() if what} == FAISS_FILES
+    assert {path: what for path, what in found.items() if what} == FAISS_FILES | RUNS_A_MODULE
 
 
 def test_every_package_is_looked_at() -> None:

@@ -253,7 +253,9 @@ def test_a_worker_with_another_key_is_refused(secured: Secured, tmp_path: Path) 
     """In a group of its own it would otherwise tear histories in two."""
     shop(secured)
     other = secured.settings.updated(
-        privacy={"secret_key": "another-key-0123456789"}, learner={"snapshot_dir": str(tmp_path)}
+        privacy={"secret_key": "another-key-0123456789"},
+        learner={"snapshot_dir": str(tmp_path)},
+        redis={"username": "headwater-doctor", "password": REDIS_PASSWORDS["headwater-doctor"]},
     )
     done = subprocess.run(
         [sys.executable, "-m", "cli.main", "doctor"],
