@@ -55,7 +55,8 @@ class Secured:
 
 
 def kinds() -> list[str]:
-    return [EMBEDDED, "kafka"] if os.environ.get("KAFKA_HOME") else [EMBEDDED]
+    """The broker that can have passwords, where it is at hand."""
+    return ["kafka"] if os.environ.get("KAFKA_HOME") else [EMBEDDED]
 
 
 @contextlib.contextmanager
