@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from cli.main import main
 from models.learner import LearnerConfig
-from streams import workers
+from streams import learner_parts
 from streams.settings import Settings
 
-_configured = workers.learner_config
+_configured = learner_parts.learner_config
 
 
 def learner_config(settings: Settings) -> LearnerConfig:
@@ -17,5 +17,5 @@ def learner_config(settings: Settings) -> LearnerConfig:
 
 
 if __name__ == "__main__":
-    workers.learner_config = learner_config
+    learner_parts.learner_config = learner_config
     main()
