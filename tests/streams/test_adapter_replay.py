@@ -13,7 +13,7 @@ from models.errors import AdapterError
 from streams.adapter_operations import adapter_named, adapters_on, release, rollback
 from streams.adapter_replay import replay
 from streams.bounded_read import read_to_end
-from streams.learner_parts import learning_agent
+from streams.learner_parts import learning_agent, learnt_from
 from streams.log_reader import LogRecord
 from streams.metrics import Metrics
 from streams.publisher import Publisher
@@ -31,12 +31,12 @@ def learnt(kafka: KafkaSettings, tmp_path: Path) -> Settings:
     settings = small_settings(kafka, redis_url="", redis_prefix="t", folder=tmp_path, learner=OFTEN)
     ensure(settings.kafka)
     Storefront(settings).send(visits(260, users=30))
-    agent, topics = learning_agent(
+    agent = learning_agent(
         settings, metrics=Metrics(role="learner"), folder=Path(settings.learner.snapshot_dir)
     )
     log = [
         LogRecord(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
-        for r in read_to_end(settings.kafka, topics=list(topics))
+        for r in read_to_end(settings.kafka, topics=list(learnt_from(settings)))
     ]
     log.sort(key=lambda record: (record.offset // 5, record.topic, record.partition, record.offset))
     with Publisher(settings.kafka.confluent()) as publisher:

@@ -118,7 +118,8 @@ if os.environ.get("KAFKA_HOME"):
         assert found["broker"].status is Status.OK
         assert found["permissions"].status is Status.WARN
         assert found["permissions"].detail.startswith(
-            "may run as recommender; not as learner: no WRITE on adapters"
+            "may run as recommender; not as learner: no READ on recommendations, no WRITE on adapters, "
+            "no READ on its group; not as encoder: no READ on items, no WRITE on item-vectors"
         )
 
     def test_client_certificates(secure: SecureKafka) -> None:
