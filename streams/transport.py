@@ -75,12 +75,20 @@ class RangeConsumerThread(AIOKafkaConsumerThread):
         return consumer
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Faust calls this after every assignment; a worker with offsets of its own starts at those instead."""
+        """Faust calls this after every assignment, and wherever it drops what was fetched, so that it is fetched
+        again; a worker with offsets of its own starts at those instead.
+
+        aiokafka leaves a partition where it is when the group has committed nothing of it: what was dropped there
+        would never be read. Such a partition is read from its beginning, as a new group's is.
+        """
         positions = dict(await super().seek_to_committed())
+        consumer = self._ensure_consumer()
         transport = cast(HeadwaterTransport, self.transport)
         own = transport.start_offsets
-        if own is not None:
-            consumer = self._ensure_consumer()
+        if own is None:
+            if fresh := [partition for partition, offset in positions.items() if not offset]:
+                await self.call_thread(consumer.seek_to_beginning, *fresh)
+        else:
             for partition in consumer.assignment():
                 offset = own.get((partition.topic, partition.partition), 0)
                 await self.call_thread(self._seek, partition, offset)

@@ -1,10 +1,15 @@
 """Events that keep coming while a test does something to the system, and what must be true afterwards."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
+
+from events.ids import stable_hash
 from events.topics import USER_TOPICS
+from serving.state import StateCodec
+from serving.state_layout import EVENTS, OFFSET, TOPIC
 from streams.settings import Settings
 from tests.storefront import Sent, Storefront, folded, stored, visits
 
@@ -46,9 +51,21 @@ def assert_exactly_once(storefront: Storefront, *, settings: Settings) -> None:
     expected = folded(log, settings=settings)
     assert len(expected) > 0
     states, waiting, applied = stored(expected, settings=settings)
-    assert {user for user, state in states.items() if state != expected[user]} == set()
+    differing = {user for user, state in states.items() if state != expected[user]}
+    assert not differing, _told(differing, stored=states, log=expected)
     assert sum(waiting.values()) == 0
     ends: dict[int, dict[str, int]] = {}
     for record in log:
         ends.setdefault(record.partition, {})[record.topic] = record.offset
     assert {at: applied[at] for at in ends} == ends
+
+
+def _told(users: Iterable[tuple[int, str]], **states: Mapping[tuple[int, str], bytes | None]) -> str:
+    """What each of the states says of these users: how many events, and the place of the last."""
+    codec = StateCodec()
+    lines = []
+    for at, user in sorted(users):
+        for name, of_users in states.items():
+            (row,) = codec.unpack([of_users[at, user]], users=np.array([stable_hash(user)]))
+            lines.append(f"{user} {name}: {row[EVENTS]} events, last {row[TOPIC : OFFSET + 1].tolist()}")
+    return "\n".join(lines)

@@ -30,7 +30,12 @@ class Reader:
     """An app that notes what it is given."""
 
     def __init__(
-        self, shop: Storefront, *, folder: Path, start: dict[tuple[str, int], int] | None = None
+        self,
+        shop: Storefront,
+        *,
+        folder: Path,
+        start: dict[tuple[str, int], int] | None = None,
+        commit_interval_s: float = 0.5,
     ) -> None:
         kafka = shop.kafka
         config = AppConfig(
@@ -39,6 +44,7 @@ class Reader:
             data_dir=folder,
             session_timeout_s=kafka.session_timeout_s,
             heartbeat_s=kafka.heartbeat_s,
+            commit_interval_s=commit_interval_s,
             fetch_wait_ms=37,
         )
         self.app: Any = make_app(config, start_offsets=start)
@@ -115,6 +121,21 @@ def test_start_offsets_win_over_what_the_group_has_committed(shop: Storefront, t
     second = Reader(shop, folder=tmp_path, start={(place.topic, place.partition): 4})
     run(second, until=lambda: len(second.records) >= 6)
     assert [r.offset for r in second.records] == [4, 5, 6, 7, 8, 9]
+
+
+def test_what_was_dropped_before_the_first_commit_is_read_again(shop: Storefront, tmp_path: Path) -> None:
+    # Faust drops what it fetched during a rebalance and seeks to what the group has committed: nothing yet, here.
+    sent = shop.send([view(f"u{n}", "i", number=n) for n in range(20)])
+    reader = Reader(shop, folder=tmp_path, commit_interval_s=60)
+
+    async def drop() -> None:
+        await reader.app.consumer.perform_seek()
+        async with asyncio.timeout(20):
+            while len(reader.records) < 40:
+                await asyncio.sleep(0.02)
+
+    run(reader, until=lambda: len(reader.records) >= 20, then=drop)
+    assert sorted(r[:3] for r in reader.records) == sorted([one.place for one in sent] * 2)
 
 
 def test_two_workers_own_the_same_partitions_of_every_topic(shop: Storefront, tmp_path: Path) -> None:
