@@ -30,31 +30,42 @@ async def breathing(parts: Iterable[list[Record]]) -> list[Record]:
 
 
 class Delivery:
-    """Publishes the records of a batch while the next one is worked on, and acks the batch once they are there.
+    """Publishes the records of a batch while the next one is worked on, and acks the batch once they are there and
+    all batches before it are acked: Faust commits past a gap of one record, and before a partition's first commit
+    past any.
 
-    Any failure crashes the app: nothing of the batch is acked, so the next start takes it again.
+    Any failure crashes the app: nothing of the batch or of those after it is acked, so the next start takes them
+    again.
     """
 
     def __init__(self, app: faust.App, publisher: Publisher) -> None:
         self._app = app
         self._publisher = publisher
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[bool]] = set()
+        self._last: asyncio.Task[bool] | None = None
 
     async def deliver(self, records: Sequence[Record], events: Sequence[Any]) -> None:
         """Return once there is room for the next batch."""
         await self._slots.acquire()
-        task = asyncio.create_task(self._publish(records, events))
+        task = self._last = asyncio.create_task(self._publish(records, events, before=self._last))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _publish(self, records: Sequence[Record], events: Sequence[Any]) -> None:
+    async def _publish(
+        self, records: Sequence[Record], events: Sequence[Any], *, before: asyncio.Task[bool] | None
+    ) -> bool:
+        """Whether the batch was acked."""
         try:
             await self._publisher.send(records)
+            if before is not None and not await before:
+                return False
             for event in events:
                 event.ack()
+            return True
         except Exception as error:
             await self._app.crash(error)
+            return False
         finally:
             self._slots.release()
 

@@ -59,7 +59,7 @@ class Folded:
     batch: Batch
     states: NDArray[np.int64]  # (B, W)
     changed: NDArray[np.int64]  # (k,) rows of users whose state is another than before
-    new: NDArray[np.bool_]  # (R,) records that lie above the watermarks
+    new: NDArray[np.bool_]  # (R,) records that lie above the watermarks and those before them
     watermarks: Mapping[int, Mapping[str, int]]  # by partition, once this is written
 
     def counts(self, *, new: bool) -> Counter[str]:
@@ -103,16 +103,13 @@ class Folding:
         return Batch(records, places, columns, arrivals.origins, latest, users)
 
     def fold(self, batch: Batch, *, stored: StoredBatch) -> Folded:
-        """What follows from the batch (offsets rising within a partition), given what the store has: of its
-        users, and of the partitions of its records."""
+        """What follows from the batch, given what the store has: of its users, and of the partitions of its records.
+
+        A rebalance may bring records again behind those that were waiting: only what rises above all before it in
+        its partition is new.
+        """
         states = self._unpack(stored, batch.columns.user_hashes)
-        new = np.array(
-            [
-                record.offset > stored.applied[record.partition].get(record.topic, -1)
-                for record in batch.records
-            ],
-            np.bool_,
-        )
+        new, watermarks = _advanced(stored.applied, batch.records)
         applied = self._codec.fold(
             states,
             columns=batch.columns,
@@ -120,7 +117,7 @@ class Folding:
             skip=~new[batch.origins],
         )  # (n,)
         changed = np.unique(batch.columns.event_user[applied]).astype(np.int64)
-        return Folded(batch, states, changed, new, _advanced(stored.applied, batch.records))
+        return Folded(batch, states, changed, new, watermarks)
 
     def writes(
         self,
@@ -173,13 +170,17 @@ class Folding:
 
 def _advanced(
     applied: Mapping[int, Mapping[str, int]], records: Sequence[LogRecord]
-) -> dict[int, dict[str, int]]:
-    """The watermarks once `records` are applied; they never move back."""
+) -> tuple[NDArray[np.bool_], dict[int, dict[str, int]]]:
+    """(R,) which records lie above the watermarks and above the records before them, and the watermarks once they
+    are applied, which never move back."""
     marks = {partition: dict(applied[partition]) for partition in {record.partition for record in records}}
-    for record in records:
+    new = np.zeros(len(records), np.bool_)
+    for row, record in enumerate(records):
         of_partition = marks[record.partition]
-        of_partition[record.topic] = max(record.offset, of_partition.get(record.topic, -1))
-    return marks
+        if record.offset > of_partition.get(record.topic, -1):
+            of_partition[record.topic] = record.offset
+            new[row] = True
+    return new, marks
 
 
 def _by_partition(of_users: Iterable[tuple[UserAt, _Value]]) -> defaultdict[int, dict[str, _Value]]:

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from faust.types import TP
 
-from streams.agent import breathing, micro_batches
+from streams.agent import Delivery, breathing, micro_batches
 from streams.log_reader import LogRecord
 from streams.publisher import Record
 from streams.transport import Bundle
@@ -109,3 +110,58 @@ def test_event_loop_gets_its_turn_between_the_parts_of_long_work() -> None:
     made, turns = asyncio.run(run())
     assert [record.key for record in made] == [b"0", b"1", b"2"]
     assert turns == [0, 1, 2]
+
+
+class SlowPublisher:
+    """Sends what it is told once `sent` says so; nothing at all at once."""
+
+    def __init__(self) -> None:
+        self.sent = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def send(self, records: list[Record]) -> None:
+        if records:
+            await self.sent.wait()
+            if self.error:
+                raise self.error
+
+
+class Crashing:
+    """Notes what crashed it."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+
+    async def crash(self, error: Exception) -> None:
+        self.errors.append(error)
+
+
+class Acked:
+    """An event that notes its ack."""
+
+    def __init__(self, name: str, acked: list[str]) -> None:
+        self._name, self._acked = name, acked
+
+    def ack(self) -> None:
+        self._acked.append(self._name)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_batch_is_acked_after_those_before_it_or_not_at_all(fails: bool) -> None:
+    async def run() -> tuple[list[str], list[str], list[Exception]]:
+        acked: list[str] = []
+        publisher, app = SlowPublisher(), Crashing()
+        publisher.error = RuntimeError("the broker said no") if fails else None
+        delivery = Delivery(app, publisher)  # type: ignore[arg-type]
+        await delivery.deliver([Record("recommendations", b"ann", b"")], [Acked("slow", acked)])
+        await delivery.deliver([], [Acked("quick", acked)])
+        await asyncio.sleep(0.01)
+        before = list(acked)
+        publisher.sent.set()
+        await asyncio.sleep(0.01)
+        return before, acked, app.errors
+
+    before, after, errors = asyncio.run(run())
+    assert before == []
+    assert after == ([] if fails else ["slow", "quick"])
+    assert len(errors) == fails

@@ -90,6 +90,18 @@ def test_batch_delivered_again_in_other_pieces_changes_no_state() -> None:
         assert state(pieces, user) == state(whole, user)
 
 
+def test_records_that_come_again_behind_waiting_ones_in_one_batch_count_once() -> None:
+    # More of them than the event ids that a state remembers.
+    once, again = learnt_shop(), learnt_shop()
+    clicks = [view("cem", f"item-{number}", number=number) for number in range(100)]
+    records = once.records(clicks)
+    process(once, records)
+    process(again, records[:30])
+    process(again, [*records[30:80], *records[10:]])
+    assert state(again, "cem") == state(once, "cem")
+    assert again.value("headwater_events_total", topic="clicks") == 100
+
+
 def test_poison_is_set_aside_with_its_bytes_and_never_comes_back() -> None:
     shop = learnt_shop()
     poison = shop.record("clicks", b"cem", b"\xff{not json")
