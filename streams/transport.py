@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import aiokafka
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from faust.transport.consumer import ensure_TP
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, ack_lock
@@ -138,7 +139,8 @@ class RangeConsumer(Consumer):
             if fetched and not self.flow_active:
                 await self.perform_seek()
                 continue
-            for place, records in (fetched or {}).items():
+            for found, records in (fetched or {}).items():
+                place = ensure_TP(found)  # aiokafka's own kind equals it, and Faust takes only its own in some sets
                 if active is not None and place not in active and place not in self._buffered_partitions:
                     continue
                 for bundle in self._bundles(place, records, generation_id=generation_id):
