@@ -8,10 +8,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar off
 
-.PHONY: help demo test lint audit clean
+.PHONY: help demo test test-long lint audit clean
 help:
 	@echo "make demo [DURATION=60] [REPORT=out.json]   real shopping events through Kafka, learning live"
 	@echo "make test [ARGS=...]                        the test suite (about 10 minutes on two cores)"
+	@echo "make test-long [ARGS=...]                   tests that take minutes each: memory, fuzz, long backlogs, rollback"
 	@echo "make audit                                  known vulnerabilities of the locked packages"
 	@echo "make lint                                   ruff, mypy --strict, import rules"
 
@@ -31,6 +32,10 @@ demo: $(STAMP)
 test: $(STAMP)
 	@echo "headwater: running the tests; the end-to-end ones start brokers, Redis and workers of their own"
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+test-long: $(STAMP)
+	@echo "headwater: running the tests that make test leaves out"
+	@$(BIN)/python -m pytest -q -m long $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

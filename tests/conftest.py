@@ -29,6 +29,13 @@ _numbers = itertools.count(1)
 SHOP_SLATE = 60
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole systems run one after the other in one of the two processes, everything else beside them."""
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.xdist_group("systems"))
+
+
 @pytest.fixture(scope="session", params=broker_kinds(os.environ))
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
     """A running broker: the embedded one, then Apache Kafka where it is at hand."""

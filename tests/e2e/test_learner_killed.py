@@ -12,10 +12,11 @@ from events.topics import Topic
 from streams.adapter_topic import SERVING_HEADER
 from streams.system import System
 from tests.e2e.conftest import MakeSettings
+from tests.servers import best_broker
 from tests.storefront import Storefront, visits
 from tests.streams.deadlines import wait_for
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("broker", [best_broker(os.environ)], indirect=True)]
 EVERY_STEP = {"deep": False, "batch_units": 8, "publish_every_batches": 1, "snapshot_every_batches": 1000}
 
 

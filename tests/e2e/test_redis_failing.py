@@ -11,11 +11,12 @@ from streams.settings import KafkaSettings, Settings
 from streams.system import System
 from tests.e2e.streaming import assert_exactly_once, shoppers
 from tests.failing_redis import FailingRedis, SlowWire
+from tests.servers import best_broker
 from tests.storefront import Storefront, stored, visits
 from tests.streams.deadlines import wait_for
 from tests.systems import recommenders, small_settings, total, wait_shared
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("broker", [best_broker(os.environ)], indirect=True)]
 USERS = 60
 REBUILDS = "headwater_rebuilds_total"
 REBUILDING = "headwater_rebuilding_partitions"
@@ -95,6 +96,7 @@ def test_worker_that_starts_on_an_emptied_redis_rebuilds_though_the_group_has_co
     assert_exactly_once(storefront, settings=settings)
 
 
+@pytest.mark.long
 def test_rebuild_that_is_killed_and_rebalanced_and_emptied_again_is_exact(
     settings: Settings, redis: FailingRedis, tmp_path: Path
 ) -> None:
