@@ -140,7 +140,9 @@ class RangeConsumer(Consumer):
                 await self.perform_seek()
                 continue
             for found, records in (fetched or {}).items():
-                place = ensure_TP(found)  # aiokafka's own kind equals it, and Faust takes only its own in some sets
+                place = ensure_TP(
+                    found
+                )  # aiokafka's own kind equals it, and Faust takes only its own in some sets
                 if active is not None and place not in active and place not in self._buffered_partitions:
                     continue
                 for bundle in self._bundles(place, records, generation_id=generation_id):
