@@ -10,6 +10,10 @@ from yarl import URL
 
 from streams.transport import HeadwaterTransport, OnPositions
 
+_REQUEST_S = (
+    15.0  # a commit that was under way when the broker died waits for this before the worker joins again
+)
+
 
 @dataclass(frozen=True, slots=True)
 class AppConfig:
@@ -56,7 +60,7 @@ def make_app(
         broker_max_poll_records=5_000,
         broker_session_timeout=config.session_timeout_s,
         broker_heartbeat_interval=config.heartbeat_s,
-        broker_request_timeout=max(30.0, 2 * config.session_timeout_s),
+        broker_request_timeout=max(_REQUEST_S, 2 * config.session_timeout_s),
         consumer_auto_offset_reset="earliest",
         reply_create_topic=False,
     )

@@ -140,9 +140,7 @@ class RangeConsumer(Consumer):
                 await self.perform_seek()
                 continue
             for found, records in (fetched or {}).items():
-                place = ensure_TP(
-                    found
-                )  # aiokafka's own kind equals it, and Faust takes only its own in some sets
+                place = ensure_TP(found)  # aiokafka's kind equals Faust's, which some of its sets insist on
                 if active is not None and place not in active and place not in self._buffered_partitions:
                     continue
                 for bundle in self._bundles(place, records, generation_id=generation_id):
@@ -150,6 +148,8 @@ class RangeConsumer(Consumer):
                         break
                     self._held[place] += len(bundle.records)
                     await self.callback(bundle)
+                    if self.suspend_flow.is_set() or generation_id != self.app.consumer_generation_id:
+                        break  # a rebalance came between: its seek says what has been read
                     self._read_offset[place] = bundle.offset
                     await asyncio.sleep(0)
                 if self._held[place] >= _HELD_MAX:
