@@ -1,4 +1,7 @@
-"""The reports of many chaos runs as one page: `python -m bench.chaos.page FOLDER DATE` writes FOLDER/README.md."""
+"""The reports of many chaos runs as one page: `python -m bench.chaos.page FOLDER DATE` writes FOLDER/README.md.
+
+What FOLDER/notes.md says stands in the page too.
+"""
 
 import json
 import sys
@@ -44,8 +47,8 @@ imports and nothing else; those of runs marked *command* are started as `headwat
 """
 
 
-def page_of(reports: Sequence[dict[str, Any]], *, date: str) -> str:
-    """The page, from the JSON of each run."""
+def page_of(reports: Sequence[dict[str, Any]], *, date: str, notes: str = "") -> str:
+    """The page, from the JSON of each run, and what else there is to say of them."""
     whole = {
         name: sum(report[name] for report in reports) for name in ("kills", "lost", "duplicated", "diverged")
     }
@@ -70,6 +73,7 @@ def page_of(reports: Sequence[dict[str, Any]], *, date: str) -> str:
             "",
             *_recovery(reports),
             "",
+            *([notes] if notes else []),
             _LIMITS,
             "## Commands",
             "",
@@ -121,7 +125,9 @@ def _recovery(reports: Sequence[dict[str, Any]]) -> list[str]:
 def main(folder: Path, date: str) -> None:
     """Write the page of all reports in the folder."""
     reports = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    (folder / "README.md").write_text(page_of(reports, date=date))
+    notes = folder / "notes.md"
+    text = page_of(reports, date=date, notes=notes.read_text() if notes.exists() else "")
+    (folder / "README.md").write_text(text)
 
 
 if __name__ == "__main__":
