@@ -27,13 +27,21 @@ settings.load_profile("repeatable")
 
 _numbers = itertools.count(1)
 SHOP_SLATE = 60
+_SERVERS = frozenset({"broker", "redis_url"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole systems run one after the other in one of the two processes, everything else beside them."""
+    """First what needs no server, in two processes; then what does, one after the other, in one of them."""
     for item in items:
-        if item.get_closest_marker("e2e"):
+        if _needs_servers(item):
             item.add_marker(pytest.mark.xdist_group("systems"))
+    items.sort(key=_needs_servers)
+
+
+def _needs_servers(item: pytest.Item) -> bool:
+    return item.get_closest_marker("e2e") is not None or not _SERVERS.isdisjoint(
+        getattr(item, "fixturenames", ())
+    )
 
 
 @pytest.fixture(scope="session", params=broker_kinds(os.environ))

@@ -2,8 +2,10 @@
 
 import time
 from collections import defaultdict
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from bench.chaos.audit import audit
 from bench.chaos.config import ChaosConfig
@@ -21,12 +23,14 @@ from load.chaos.findings import Verdict, Wrong
 from load.chaos.listening import Listener
 from load.chaos.schedule import schedule
 from load.progress import Moment, Silent, Watcher
+from streams.learner_parts import learnt_from
+from streams.roles import group_of
 from streams.settings import Settings
-from streams.topics import ensure
+from streams.topics import ensure, specs
 
 _START_TIMEOUT_S = 240.0
 _BACKLOG_SETTLES = 5  # a learner that is behind may take so many times settle_s, while it publishes
-_QUIET_S = 10.0  # without a new adapter, on a machine that has other work too
+_QUIET_S = 12.0  # without a new adapter or a record acked, on a machine that has other work too
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,7 @@ def run_chaos(
                 break
         show("settling", 1.0)
         feeder.stop()
-        _settle(config, striker=striker, answered=answered)
+        _settle(config, stage=stage, striker=striker, answered=answered)
         workers.stop()
         crashes = workers.crashes
         listener.close()
@@ -198,7 +202,7 @@ def _shop(config: ChaosConfig, stage: Stage, stack: ExitStack) -> tuple[Answered
     return answered, listener, feeder
 
 
-def _settle(config: ChaosConfig, *, striker: Striker, answered: Answered) -> None:
+def _settle(config: ChaosConfig, *, stage: Stage, striker: Striker, answered: Answered) -> None:
     """Wait until all are ready, nothing waits, and the learner has been quiet for a while; what is then not there
     is for the ledger to find."""
     striker.until(lambda: striker.ready(config.names), timeout_s=config.settle_s)
@@ -210,9 +214,35 @@ def _settle(config: ChaosConfig, *, striker: Striker, answered: Answered) -> Non
     striker.until(quiet, timeout_s=config.settle_s)
     if "learner" not in config.roles:
         return
-    newest, since_s = -1, time.monotonic()
+    seen: tuple[int, int] = (-1, -1)
+    since_s = time.monotonic()
     deadline = since_s + _BACKLOG_SETTLES * config.settle_s
-    while time.monotonic() < min(deadline, since_s + _QUIET_S):
-        if (version := answered.mark(time.monotonic())) != newest:
-            newest, since_s = version, time.monotonic()
-        striker.wait(0.2)
+    with closing(_learner_group(stage)) as group:
+        while time.monotonic() < min(deadline, since_s + _QUIET_S):
+            if (now := (answered.mark(time.monotonic()), _taken(group, stage=stage))) != seen:
+                seen, since_s = now, time.monotonic()
+            striker.wait(0.5)
+
+
+def _learner_group(stage: Stage) -> Consumer:
+    """Asks for the offsets of the learner's group, and never joins it."""
+    kafka = stage.settings.kafka
+    group = group_of("learner", topic_prefix=kafka.topic_prefix)
+    return Consumer({**kafka.confluent(), "group.id": group, "enable.auto.commit": False})
+
+
+def _taken(group: Consumer, *, stage: Stage) -> int:
+    """How many records the learner has acked: one that is restarted publishes nothing new for as long as it goes
+    again through what it has learnt since its snapshot."""
+    kafka = stage.settings.kafka
+    topics = learnt_from(stage.settings).values()
+    places = [
+        TopicPartition(specs(kafka)[topic].name, partition)
+        for topic in topics
+        for partition in range(specs(kafka)[topic].partitions)
+    ]
+    try:
+        committed = group.committed(places, timeout=5.0)
+    except KafkaException:
+        return -1
+    return sum(max(0, place.offset) for place in committed)

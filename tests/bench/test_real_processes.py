@@ -37,6 +37,7 @@ def test_freshness_answers_every_click_once(settings: Settings) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.long
 def test_ingest_times_all_four_contenders(settings: Settings) -> None:
     config = IngestConfig(events=2_000, shoppers=200, rounds=1)
     report = run_ingest(config, settings=settings, machine=Machine.describe()).as_dict()
@@ -48,6 +49,7 @@ def test_ingest_times_all_four_contenders(settings: Settings) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.long
 def test_propagation_sees_items_and_adapters_arrive(settings: Settings) -> None:
     config = PropagationConfig(items=5, asked=2, seconds=8, rate=40, batch_units=8, history=40)
     report = run_propagation(config, settings=settings, machine=Machine.describe()).as_dict()

@@ -8,11 +8,12 @@ import pytest
 
 from tests.e2e.conftest import MakeSettings
 from tests.e2e.streaming import assert_exactly_once
+from tests.servers import best_broker
 from tests.storefront import Storefront, stored, visits
 from tests.streams.deadlines import wait_for
 from tests.systems import recommenders, wait_shared
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("broker", [best_broker(os.environ)], indirect=True)]
 USERS = 150
 
 

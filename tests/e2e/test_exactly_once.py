@@ -11,6 +11,7 @@ from streams.kafka_home import KafkaHome
 from streams.settings import KafkaSettings
 from tests.e2e.conftest import MakeSettings
 from tests.e2e.streaming import assert_exactly_once, shoppers
+from tests.servers import best_broker
 from tests.storefront import Storefront, purchase, view, visits
 from tests.streams.deadlines import wait_for
 from tests.systems import recommenders, small_settings, wait_shared
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.e2e
 EVENTS = "headwater_source_events_total"
 
 
+@pytest.mark.parametrize("broker", [best_broker(os.environ)], indirect=True)
 def test_two_recommenders_know_what_one_would_and_a_third_comes_and_goes(
     make_settings: MakeSettings, tmp_path: Path
 ) -> None:

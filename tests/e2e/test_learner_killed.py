@@ -16,7 +16,11 @@ from tests.servers import best_broker
 from tests.storefront import Storefront, visits
 from tests.streams.deadlines import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("broker", [best_broker(os.environ)], indirect=True)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.long,
+    pytest.mark.parametrize("broker", [best_broker(os.environ)], indirect=True),
+]
 EVERY_STEP = {"deep": False, "batch_units": 8, "publish_every_batches": 1, "snapshot_every_batches": 1000}
 
 

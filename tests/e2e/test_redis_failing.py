@@ -79,6 +79,7 @@ def test_redis_killed_and_started_empty_is_filled_from_the_log_while_shoppers_ge
     assert_exactly_once(storefront, settings=settings)
 
 
+@pytest.mark.long
 def test_worker_that_starts_on_an_emptied_redis_rebuilds_though_the_group_has_committed(
     settings: Settings, redis: FailingRedis, tmp_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ def test_rebuild_that_is_killed_and_rebalanced_and_emptied_again_is_exact(
     assert_exactly_once(storefront, settings=settings)
 
 
+@pytest.mark.long
 def test_hanging_redis_costs_states_in_slates_and_nothing_else(
     settings: Settings, redis: FailingRedis, tmp_path: Path
 ) -> None:

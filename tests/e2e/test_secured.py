@@ -234,8 +234,8 @@ def test_no_secret_is_logged_or_told(secured: Secured, tmp_path: Path) -> None:
         learner={"snapshot_dir": str(tmp_path)},
     )
     secrets = [*secured.secrets, "wrong-redis-password-1"]
-    for settings in (right, wrong):
-        for command in (["doctor"], ["topics", "list"], ["worker", "--role", "nonsense"]):
+    for settings, commands in ((right, (["doctor"], ["topics", "list"])), (wrong, (["doctor"],))):
+        for command in commands:
             done = subprocess.run(
                 [sys.executable, "-m", "cli.main", *command],
                 env={**os.environ, **settings.environment()},

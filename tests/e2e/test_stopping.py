@@ -9,11 +9,12 @@ import pytest
 from streams.agent import STOP_TIMEOUT_S
 from tests.e2e.conftest import MakeSettings
 from tests.e2e.streaming import assert_exactly_once, shoppers
+from tests.servers import best_broker
 from tests.storefront import Storefront
 from tests.streams.deadlines import wait_for
 from tests.systems import recommenders, wait_shared
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.parametrize("broker", [best_broker(os.environ)], indirect=True)]
 
 
 def test_worker_told_to_stop_under_load_drains_and_ends_well(
