@@ -1,5 +1,6 @@
 """`headwater adapters`: what was learnt and what serves; go back to an adapter, and make one again from the log."""
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,8 @@ from cli.context import context_of
 from events.clock import SystemClock
 from streams import adapter_operations as operations
 from streams.adapter_topic import Published
+
+_PIPED_WIDTH = 200  # characters of a line that no terminal has to show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,7 +31,7 @@ def list_command(
     found = operations.adapters_on(context_of(context).connected().kafka)
     table = Table(box=None, pad_edge=False)
     for heading in ("", "publication", "serves", "steps", "parent", "recall@20", "mrr@20", "decision"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("serves", "parent"))
     rows = [*([found.pinned] if found.pinned else []), *reversed(found.published[-limit:])]
     for at, one in enumerate(rows):
         mark = "*" if at == 0 else ""
@@ -37,7 +40,8 @@ def list_command(
         table.add_row(
             mark, str(one.version), one.name, str(one.record.steps), one.record.parent, *metric, decision
         )
-    Console().print(table if rows else "no adapters yet", markup=False)
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH  # names are copied from it
+    Console(width=width).print(table if rows else "no adapters yet", markup=False)
 
 
 @app.command()
