@@ -10,9 +10,10 @@ from yarl import URL
 
 from streams.transport import HeadwaterTransport, OnPositions
 
-_REQUEST_S = (
-    15.0  # a commit that was under way when the broker died waits for this before the worker joins again
-)
+# A commit that was under way when the broker died waits for this before the worker joins again.
+_REQUEST_S = 15.0
+# A broker that has just started may name no partitions yet: a group that forms then gets none, until it looks again.
+_METADATA_MS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def make_app(
         broker_commit_interval=config.commit_interval_s,
         broker_max_poll_records=5_000,
         broker_session_timeout=config.session_timeout_s,
+        consumer_metadata_max_age_ms=_METADATA_MS,
         broker_heartbeat_interval=config.heartbeat_s,
         broker_request_timeout=max(_REQUEST_S, 2 * config.session_timeout_s),
         consumer_auto_offset_reset="earliest",
