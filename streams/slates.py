@@ -16,7 +16,7 @@ from events.recommendation import encode_recommendation
 from serving.overload import Overload
 from serving.slate_record import Asker, records_of
 from serving.state import StateCodec
-from serving.state_layout import LAST_MS, OFFSET, PARTITION, TOPIC, USER
+from serving.state_layout import OFFSET, PARTITION, TOPIC, USER
 from streams.metrics import Metrics
 from streams.publisher import Record
 from streams.serving_model import ServingModel
@@ -80,7 +80,7 @@ class SlateMaker:
         view = self._codec.view(states, history=self._config.history)
         with self._lock:
             slates = self._model.recommender.recommend(
-                view, now_ms=states[:, LAST_MS], seeds=_seeds(states), plan=plan, deep=deep
+                view, now_ms=view.last_ms, seeds=_seeds(states), plan=plan, deep=deep
             )
             provenance = self._model.provenance(made_at_ms=self._clock.now_ms())
             seen = {turn.partition: _seen_offsets(turn) for turn in turns}

@@ -173,7 +173,7 @@ class SourceSet:
             counts[:, remembered:] = 0
         return Query(
             users=self.users.lookup(users),
-            now_ms=now_ms,
+            now_ms=np.ascontiguousarray(now_ms),  # kernels are compiled anew for another layout
             session=np.where(over[:, None], np.int32(0), self.items.lookup(session)),
             session_times_ms=session_times_ms,
             session_kinds=session_kinds,

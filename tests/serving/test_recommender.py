@@ -67,6 +67,16 @@ def test_user_gets_the_same_slate_alone_as_in_a_batch() -> None:
         assert alone.propensities[0] == pytest.approx(whole.propensities[user], rel=1e-4)
 
 
+def test_times_taken_out_of_a_table_reach_the_kernels_in_the_layout_that_they_are_compiled_for() -> None:
+    # Another layout is compiled at the first click that brings it: eight seconds for a shopper.
+    recommender, states = known(random_events(300))
+    table = np.full((len(states), 3), START_MS + 10**6, np.int64)
+    kept = recommender.query(states, now_ms=table[:, 1]).now_ms
+    assert not table[:, 1].flags.c_contiguous
+    assert kept.flags.c_contiguous
+    assert np.array_equal(kept, table[:, 1])
+
+
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.05])
 def test_slates_hold_distinct_known_items_whatever_is_given_up(share: float) -> None:
     recommender, states = known(random_events(300))
