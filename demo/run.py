@@ -59,7 +59,7 @@ def run_demo(config: DemoConfig, *, settings: Settings) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="headwater-demo-")))
         say = _sayer(console)
-        say("compiling the kernels (about a minute the first time, seconds afterwards)")
+        say("compiling the kernels (a minute the first time, then seconds)")
         warm_up()
         say("starting a Kafka broker and Redis on this machine")
         running = stack.enter_context(servers(_demo_settings(settings, folder), log_dir=folder))
