@@ -28,15 +28,17 @@ from load.replay_config import ReplayConfig
 from load.report import ReplayReport
 from streams.log_reader import LogReader
 from streams.publisher import Publisher, Record
+from streams.roles import ACCESS
 from streams.settings import Settings
 from streams.supervisor import Event, What
 from streams.system import System, servers
-from streams.topics import specs, topic_name
+from streams.topics import specs, topic_name, topics_read
 from streams.warming import warm_up
 
 PARTITIONS = 4
 _PLAIN_EVERY_S = 5.0
 _FRAME_S = 0.5
+_LEARN_S = 60.0  # how long the report waits for a learner that is behind
 _FOOTER = "headwater demo"
 
 
@@ -136,6 +138,8 @@ class _Demo:
                 self._live(board, stream=stream, titles=titles)
             else:
                 self._lines(board, stream=stream)
+            if outcome:
+                self._let_learn(outcome[0].counts.sent)
         finally:
             self._stop.set()
             stream.join(60)
@@ -143,6 +147,15 @@ class _Demo:
         if self._config.screenshot is not None:
             save_screenshot(self._config.screenshot, screen(board.glance(), titles, footer=_FOOTER))
         return report_of(outcome[0] if outcome else None, board=board, rate=self._config.rate)
+
+    def _let_learn(self, sent: int) -> None:
+        """Wait until the learner has gone through all that was sent: on a busy machine it may be behind."""
+        topics = topics_read(self._settings.kafka, *ACCESS["learner"].reads)
+        taken = [f'headwater_events_total{{topic="{name}"}}' for name in topics]
+        deadline = time.monotonic() + _LEARN_S
+        while sum(self._system.metric("learner", series) for series in taken) < sent:
+            if self._stop.wait(_FRAME_S) or time.monotonic() > deadline:
+                return
 
     def _replay(self) -> ReplayReport:
         kafka = self._settings.kafka

@@ -17,12 +17,10 @@ from events.flatten import KIND_OF, EventColumns, HashCache, to_columns
 from events.ids import UserId, stable_hash
 from events.types import AnyUserEvent
 from index.sources.array_folder import load_arrays, save_arrays
-from index.sources.base import Query
 from index.sources.influence import Verdict
 from models.batch import RankBatch
 from models.learner import Learner, StepReport
-from models.metrics import SlidingWindow, rank_metrics
-from serving.baselines import hits_of, personal_frequency, recent_popularity
+from serving.baseline_windows import BaselineWindows
 from serving.kept_states import KeptStates
 from serving.names import ItemNames
 from serving.recommender import Recommender
@@ -31,7 +29,6 @@ from serving.state import StateCodec
 _POSITIVE = (Kind.CLICK, Kind.CART, Kind.PURCHASE)
 _IS_POSITIVE = np.isin(np.arange(max(Kind) + 1), _POSITIVE)  # by kind
 _HELD_MAX = 1_024  # events without influence that wait for those before them
-BASELINES = ("recent_popularity", "personal_frequency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +79,7 @@ class Learning:
         self._pending: OrderedDict[UserId, AnyUserEvent] = OrderedDict()
         self._held: list[AnyUserEvent] = []  # without influence, of users who are pending
         self._waiting: list[_Units] = []
-        self._windows = {
-            f"{name}.{metric}": SlidingWindow(config.window)
-            for name in BASELINES
-            for metric in ("recall", "mrr")
-        }
+        self._baselines = BaselineWindows(window=config.window, k=config.k)
 
     @property
     def states(self) -> Mapping[UserId, bytes]:
@@ -193,14 +186,7 @@ class Learning:
             }
             for name, part in parts.items()
         }
-        for name in BASELINES:
-            recall = self._windows[f"{name}.recall"]
-            report[name] = {
-                f"recall@{k}": recall.mean,
-                f"mrr@{k}": self._windows[f"{name}.mrr"].mean,
-                "units": float(len(recall)),
-            }
-        return report
+        return report | self._baselines.report()
 
     def save(self, folder: Path) -> None:
         """Write states and sources to `folder`; the learner is saved by models.snapshots, beside it.
@@ -211,10 +197,9 @@ class Learning:
             raise ValueError(f"{len(self._pending) + self._waiting_units()} units wait for a training step")
         arrays: dict[str, NDArray[np.generic]] = {
             **self._kept.snapshot(),
+            **self._baselines.snapshot(),
             "units": np.array(self.units, np.int64),
         }
-        for name, window in self._windows.items():
-            arrays |= {f"window.{name}.{part}": array for part, array in window.snapshot().items()}
         save_arrays(folder / "states", arrays)
         self._recommender.sources.save(folder / "sources")
 
@@ -226,9 +211,7 @@ class Learning:
         arrays = load_arrays(folder / "states")
         self._kept.restore(arrays)
         self.units = int(arrays["units"])
-        for name, window in self._windows.items():
-            prefix = f"window.{name}."
-            window.restore({k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)})
+        self._baselines.restore(arrays)
         self._recommender.sources.load(folder / "sources")
         self._explore()
 
@@ -284,7 +267,8 @@ class Learning:
             relevant[at] = len(wanted)
         warm = some.events > 0
         self._compare(ranked.batch, gains=gains, relevant=np.where(warm, relevant, 0))
-        self._compare_baselines(ranked.query, targets=targets, relevant=relevant, warm=warm)
+        popularity = self._recommender.sources.popularity
+        self._baselines.compare(ranked.query, popularity, targets=targets, relevant=relevant, warm=warm)
         self.units += int(warm.sum())
         self._waiting.append(_Units(ranked.batch, gains, labels))
 
@@ -303,24 +287,3 @@ class Learning:
 
     def _compare(self, batch: RankBatch, *, gains: NDArray[np.float32], relevant: NDArray[np.int64]) -> None:
         self.learner.validate(batch, self._recommender.item_table(), gains=gains, relevant=relevant)
-
-    def _compare_baselines(
-        self,
-        query: Query,
-        *,
-        targets: list[NDArray[np.int32]],
-        relevant: NDArray[np.int64],
-        warm: NDArray[np.bool_],
-    ) -> None:
-        popularity = self._recommender.sources.popularity
-        k = self.config.k
-        lists = {
-            "recent_popularity": recent_popularity(popularity, users=len(query), k=k),
-            "personal_frequency": personal_frequency(query, popularity, k=k),
-        }
-        places = np.tile(-np.arange(k, dtype=np.float32), (len(query), 1))
-        for name, items in lists.items():
-            hits = hits_of(items, targets=targets)
-            metrics = rank_metrics(places[:, : items.shape[1]], gains=hits, k=k, relevant=relevant)
-            self._windows[f"{name}.recall"].push(metrics.recall[warm])
-            self._windows[f"{name}.mrr"].push(metrics.mrr[warm])

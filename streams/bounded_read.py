@@ -6,7 +6,8 @@ the embedded broker.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
@@ -34,26 +35,60 @@ def read_to_end(
     Raises ReadError for a topic that doesn't exist and when the ends aren't reached within `timeout_s`;
     BrokerUnreachable when no broker answers.
     """
-    partitions = [TopicPartition(topic, number) for topic, number in _partitions(kafka, topics=topics)]
-    try:
-        consumer = KafkaConsumer(
-            **kafka.kafka_python(),
-            group_id=None,
-            enable_auto_commit=False,
-            max_poll_records=_MAX_RECORDS,
-            fetch_max_wait_ms=_POLL_MS,
-        )
-    except (KafkaError, OSError) as error:
-        raise BrokerUnreachable(f"no Kafka broker answers at {kafka.bootstrap_servers}: {error}") from error
-    try:
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
-        for partition in partitions:
-            if start is not None and (partition.topic, partition.partition) in start:
-                consumer.seek(partition, start[partition.topic, partition.partition])
-        yield from _records(consumer, partitions=partitions, timeout_s=timeout_s)
-    finally:
-        consumer.close()
+    with BoundedReader(kafka, topics=topics, start=start) as reader:
+        yield from reader.read(timeout_s=timeout_s)
+
+
+class BoundedReader:
+    """Reads on, each time from where it was to where the topics end then, over one connection."""
+
+    def __init__(
+        self, kafka: KafkaSettings, *, topics: Sequence[str], start: Mapping[Any, int] | None = None
+    ) -> None:
+        self._partitions = [
+            TopicPartition(topic, number) for topic, number in _partitions(kafka, topics=topics)
+        ]
+        begin = start or {}
+        self._positions = {
+            partition: begin.get((partition.topic, partition.partition)) for partition in self._partitions
+        }
+        try:
+            self._consumer = KafkaConsumer(
+                **kafka.kafka_python(),
+                group_id=None,
+                enable_auto_commit=False,
+                max_poll_records=_MAX_RECORDS,
+                fetch_max_wait_ms=_POLL_MS,
+            )
+        except (KafkaError, OSError) as error:
+            raise BrokerUnreachable(
+                f"no Kafka broker answers at {kafka.bootstrap_servers}: {error}"
+            ) from error
+
+    def read(self, *, timeout_s: float = 30.0) -> Iterator[Any]:
+        """Records as in `read_to_end`; it has to be read to its end before the next one is begun."""
+        consumer = self._consumer
+        consumer.unsubscribe()  # forgets the high-water marks: they are to be those of now
+        consumer.assign(self._partitions)
+        for partition, position in self._positions.items():
+            if position is None:
+                consumer.seek_to_beginning(partition)
+            else:
+                consumer.seek(partition, position)
+        for record in _records(consumer, partitions=self._partitions, timeout_s=timeout_s):
+            self._positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
+            yield record
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def _records(consumer: Any, *, partitions: Sequence[Any], timeout_s: float) -> Iterator[Any]:

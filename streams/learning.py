@@ -9,19 +9,12 @@ from typing import Any
 import numpy as np
 
 from events.clock import Clock
-from events.columns import Kind
-from events.errors import BadEvent
-from events.flatten import KIND_OF
-from events.ids import stable_hash
 from events.pseudonyms import Pseudonyms
-from events.recommendation import decode_recommendation
 from events.topics import USER_TOPICS, Topic
-from events.types import AnyUserEvent
 from index.sources.influence import Verdict
 from models.bandit import DiversityBandit
 from models.errors import SnapshotError, SnapshotNotSaved
 from models.slate_outcomes import SlateOutcomes
-from models.slate_records import Recommended
 from models.snapshots import extra_of, restore_snapshot, save_snapshot, snapshots
 from serving.learning import Learning
 from streams.adapter_maker import AdapterMaker, Progress
@@ -33,6 +26,7 @@ from streams.logs import get_logger
 from streams.metrics import Metrics
 from streams.publisher import Record
 from streams.sequencer import Journal, Sequencer
+from streams.slate_lessons import SlateLessons
 
 log = get_logger("learner")
 
@@ -77,12 +71,10 @@ class LearningAgent:
         self._config = config
         self._learning = learning
         self._following = following
-        self._bandit = bandit
-        self._outcomes = outcomes
+        self._lessons = SlateLessons(bandit, outcomes, metrics=metrics)
         self._metrics = metrics
         self._clock = clock
         self._pseudonyms = pseudonyms
-        self._arm = {arm.name: at for at, arm in enumerate(bandit.config.arms)}
         self._maker = AdapterMaker(
             learning.learner,
             topic=config.adapters_topic,
@@ -129,7 +121,7 @@ class LearningAgent:
     def _take(self, record: LogRecord) -> None:
         match self._config.topics[record.topic]:
             case Topic.RECOMMENDATIONS:
-                self._take_recommendation(record)
+                self._lessons.recommended(record)
             case Topic.ITEM_VECTORS:
                 self._following.handle([record])
             case topic if topic in USER_TOPICS:
@@ -143,42 +135,10 @@ class LearningAgent:
                 verdicts = self._learning.take(arrivals.events)
                 tell_anomalies(arrivals.events, verdicts, metrics=self._metrics)
                 for at in np.flatnonzero(verdicts == Verdict.COUNTS).tolist():
-                    self._join(arrivals.events[at], at_ms=record.timestamp_ms)
+                    self._lessons.happened(arrivals.events[at], at_ms=record.timestamp_ms)
             case topic:
                 raise ValueError(f"the learner does not read {topic}")
-        for joined in self._outcomes.advance(record.timestamp_ms):
-            slate = joined.recommended
-            self._bandit.update(slate.context, arm=slate.arm, reward=joined.reward)
-            if joined.clicked.any():
-                self._metrics.slate_clicks.labels(arm=self._bandit.config.arms[slate.arm].name).inc()
-
-    def _take_recommendation(self, record: LogRecord) -> None:
-        try:
-            slate = decode_recommendation(record.value or b"")
-        except BadEvent as error:
-            log.warning("recommendation at %s-%d@%d left out: %s", *record[:3], error)
-            return
-        arm = self._arm.get(slate.policy.arm)
-        if arm is None or slate.policy.context >= len(self._bandit.config.contexts):
-            return  # made by a worker with other arms: it teaches nothing about ours
-        self._outcomes.recommended(
-            Recommended(
-                rec_id=slate.rec_id,
-                user=stable_hash(slate.user_id),
-                at_ms=record.timestamp_ms,
-                context=slate.policy.context,
-                arm=arm,
-                arm_propensity=slate.policy.arm_propensity,
-                items=tuple(stable_hash(item.item_id) for item in slate.items),
-                propensities=tuple(item.propensity for item in slate.items),
-            )
-        )
-
-    def _join(self, event: AnyUserEvent, *, at_ms: int) -> None:
-        kind = KIND_OF[event.__class__]
-        if kind is not Kind.PAD and event.rec_id is not None:
-            items = tuple(stable_hash(item.item_id) for item in event.items)
-            self._outcomes.happened(event.rec_id, items=items, kind=kind, at_ms=at_ms)
+        self._lessons.advance(record.timestamp_ms)
 
     def _step(self) -> list[Record]:
         self._metrics.prequential_units.inc(self._learning.units - self._counted_units)
@@ -212,7 +172,7 @@ class LearningAgent:
     def _explore(self) -> int:
         """Hand the response to drift on to the bandit, whose state goes out with the adapters."""
         learner = self._learning.learner
-        self._bandit.explore(learner.exploration)
+        self._lessons.bandit.explore(learner.exploration)
         self._metrics.exploration.set(learner.exploration)
         drifts = learner.drift.detections if learner.drift else 0
         self._metrics.drifts.inc(drifts - self._counted_drifts)
@@ -224,7 +184,7 @@ class LearningAgent:
             units=self._learning.units,
             offsets=self.offsets,
             prequential=self._learning.report(),
-            bandit=self._bandit.state(),
+            bandit=self._lessons.bandit.state(),
         )
 
     def _adapter(self) -> Record:
@@ -258,8 +218,7 @@ class LearningAgent:
             "offsets": [[*place, offset] for place, offset in sorted(self.offsets.items())],
             "adapters": self._maker.state(),
             "steps": self._steps,
-            "bandit": self._bandit.state(),
-            "outcomes": self._outcomes.state(),
+            **self._lessons.state(),
         }
         path = save_snapshot(
             self._learning.learner,
@@ -292,8 +251,7 @@ class LearningAgent:
         self.offsets = _offsets(extra)
         self._maker.restore(extra["adapters"])
         self._steps = extra["steps"]
-        self._bandit = DiversityBandit.from_state(extra["bandit"], config=self._bandit.config)
-        self._outcomes = SlateOutcomes.from_state(extra["outcomes"], config=self._outcomes.config)
+        self._lessons.restore(extra)
         if restored.config != self._config.config:
             log.warning(
                 "%s was made with other settings: adapters from here on cannot be made again from before",

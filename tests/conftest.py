@@ -11,7 +11,7 @@ from streams import processes
 from streams.embedded import EmbeddedRedis
 from streams.settings import KafkaSettings
 from streams.system import System
-from tests.servers import Broker, broker_kinds, running_broker
+from tests.servers import EMBEDDED, KAFKA, Broker, broker_kinds, running_broker
 from tests.systems import small_settings
 
 # The same examples in every run: a suite that fails by chance is a suite nobody believes. To look for new ones:
@@ -30,12 +30,28 @@ SHOP_SLATE = 60
 _SERVERS = frozenset({"broker", "redis_url"})
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First what needs no server, in two processes; then what does, one after the other, in one of them."""
+    """First what needs no server, in two processes; then what does, one after the other, in one of them.
+
+    An idle broker and three idle workers take half a core: so a broker is started when the tests on the one before
+    are over, and the tests that share a system come last on each broker.
+    """
     for item in items:
         if _needs_servers(item):
             item.add_marker(pytest.mark.xdist_group("systems"))
-    items.sort(key=_needs_servers)
+    items.sort(key=lambda item: (_needs_servers(item), _broker(item), _shares_a_system(item)))
+
+
+def _broker(item: pytest.Item) -> int:
+    """The place of the test's broker among those that are started for all; 0 where it has none of them."""
+    callspec = getattr(item, "callspec", None)
+    kind = callspec.params.get("broker") if callspec is not None else None
+    return 0 if kind is None else 1 + (EMBEDDED, KAFKA).index(kind)
+
+
+def _shares_a_system(item: pytest.Item) -> bool:
+    return "shared_shop" in getattr(item, "fixturenames", ())
 
 
 def _needs_servers(item: pytest.Item) -> bool:
@@ -77,7 +93,7 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def shop(broker: Broker, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def shared_shop(broker: Broker, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A whole small system: a recommender, the learner and the encoder, as processes of their own.
 
     Shared by tests that bring their own shoppers and items. What was bought is not recommended again, and a

@@ -92,10 +92,19 @@ class SlowWire:
         await asyncio.gather(self._pump(reader, back, held=False), self._pump(there, writer, held=True))
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, held: bool) -> None:
+        """What comes while something is held is held beside it: a long answer is no later than a short one."""
+        pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        passing = asyncio.create_task(self._pass_on(pieces, sink))
         with suppress(ConnectionError):
             while data := await source.read(65_536):
-                if held and self.delay_s:
-                    await asyncio.sleep(self.delay_s)
-                sink.write(data)
+                pieces.put_nowait((self._loop.time() + (self.delay_s if held else 0.0), data))
+        pieces.put_nowait((self._loop.time(), b""))
+        await passing
+
+    async def _pass_on(self, pieces: asyncio.Queue[tuple[float, bytes]], sink: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while (piece := await pieces.get())[1]:
+                await asyncio.sleep(max(piece[0] - self._loop.time(), 0.0))
+                sink.write(piece[1])
                 await sink.drain()
         sink.close()

@@ -1,6 +1,7 @@
 """A shop for tests: sends events as a storefront would, and reads back slates, states and letters."""
 
 import asyncio
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from events.topics import USER_TOPICS, Topic
 from events.types import AddToCart, AnyUserEvent, CatalogueItem, Item, Purchase, ViewItem
 from load.sender import topic_of
 from serving.redis_store import RedisStore
-from streams.bounded_read import read_to_end
+from streams.bounded_read import BoundedReader, read_to_end
 from streams.building import state_codec
 from streams.decoding import decode_records
 from streams.log_reader import LogRecord
@@ -54,6 +55,8 @@ class Storefront:
         self._producer = Producer(
             {**self.kafka.confluent(), "acks": "all", "linger.ms": 2, "partitioner": "murmur2_random"}
         )
+        self._published: BoundedReader | None = None
+        self._slates: dict[int, list[Recommendation]] = {}
 
     def send(self, events: Iterable[AnyUserEvent]) -> list[Sent]:
         """Each event as a record of its own, keyed by its user."""
@@ -112,7 +115,14 @@ class Storefront:
 
     def slates(self) -> list[Recommendation]:
         """Every slate published so far; a user's in the order of their making."""
-        return [decode_recommendation(record.value or b"") for record in self.log(Topic.RECOMMENDATIONS)]
+        if self._published is None:
+            topic = topic_name(Topic.RECOMMENDATIONS, kafka=self.kafka)
+            self._published = BoundedReader(self.kafka, topics=[topic])
+            weakref.finalize(self, self._published.close)
+        for record in self._published.read():
+            slates = self._slates.setdefault(record.partition, [])
+            slates.append(decode_recommendation(record.value))
+        return [slate for _, slates in sorted(self._slates.items()) for slate in slates]
 
     def slates_of(self, user_id: str) -> list[Recommendation]:
         """The user's slates, the oldest first."""
@@ -136,7 +146,9 @@ class Storefront:
         for slate in self.slates():
             slates.setdefault(slate.user_id, []).append(slate)
         return [
-            one for (user, _), one in latest.items() if not any(knows(s, one) for s in slates.get(user, []))
+            one
+            for (user, _), one in latest.items()
+            if not any(knows(s, one) for s in reversed(slates.get(user, [])))
         ]
 
     def wait_answered(self, sent: Sequence[Sent], *, timeout_s: float = 90.0) -> None:

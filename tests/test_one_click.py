@@ -13,8 +13,8 @@ from tests.storefront import Storefront, purchase, slate_in_redis, view
 pytestmark = pytest.mark.e2e
 
 
-def test_one_click(shop: System) -> None:
-    settings, storefront = shop.settings, Storefront(shop.settings)
+def test_one_click(shared_shop: System) -> None:
+    settings, storefront = shared_shop.settings, Storefront(shared_shop.settings)
     clicks = topic_name(Topic.CLICKS, kafka=settings.kafka)
 
     # 1. Others have bought kettle and teapot together, and the recommender has seen it.

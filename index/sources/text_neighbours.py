@@ -19,6 +19,10 @@ I32 = NDArray[np.int32]
 Search = Callable[[NDArray[np.float32], int], tuple[NDArray[np.int32], NDArray[np.float32]]]
 """(Q, D) unit vectors, n -> (Q, n) item rows best first, 0 pads, and their inner products (Q, n)."""
 
+_SPARE = 8  # neighbours that are looked at beyond those that are kept
+_ROUNDING = 1e-4  # more than an index's sums differ by
+_MOST_ALIKE = 1_024  # beyond as many items of one text, which of them are kept is the index's choice
+
 
 class TextNeighbours:
     """Content-based item kNN (Lops et al., Recommender Systems Handbook 2011), each item's neighbours kept.
@@ -87,10 +91,29 @@ class TextNeighbours:
         rows = rows[self._catalogue.has_text[rows]]
         if len(rows) == 0:
             return 0
-        kept = self.neighbours.shape[1]
-        found, similarity = self._search(self._catalogue.vectors[rows].astype(np.float32), kept + 1)
+        found, similarity = self._nearest(rows)
         _keep(rows, found, similarity, self.least, self.neighbours, self.similarity)
         return len(rows)
+
+    def _nearest(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """(R, m + 1) rows and similarities, best first, ties by lower row: a function of the vectors alone.
+
+        An index tells ties, and what rounding makes ties of, apart by where it keeps them, which a restart
+        changes. So it is asked for more than is kept, until the last is clearly less similar than what is kept,
+        and what it found is measured again.
+        """
+        kept = self.neighbours.shape[1] + 1
+        queries = self._catalogue.vectors[rows].astype(np.float32)
+        n = kept + _SPARE
+        while True:
+            found, similarity = self._search(queries, n)
+            apart = (found[:, -1] == 0) | (similarity[:, -1] < similarity[:, kept - 1] - _ROUNDING)
+            if n >= _MOST_ALIKE or apart.all():
+                break
+            n *= 2
+        _measure(queries, self._catalogue.vectors[found].astype(np.float32), found, similarity)
+        order = np.lexsort((found, -similarity))[:, :kept]
+        return np.take_along_axis(found, order, axis=1), np.take_along_axis(similarity, order, axis=1)
 
     def propose(self, query: Query) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """(B, n) rows and scores; see the Source protocol."""
@@ -126,6 +149,18 @@ class TextNeighbours:
             "waiting": self._waiting,
             "next": self._next,
         }
+
+
+@njit(nogil=True, cache=True)
+def _measure(queries: F32, vectors: NDArray[np.float32], found: I32, similarity: F32) -> None:
+    """Inner products of (Q, D) queries and (Q, n, D) vectors, each summed in one order; 0 where nothing was found."""
+    for q in range(len(queries)):
+        for k in range(found.shape[1]):
+            total = 0.0
+            if found[q, k] != 0:
+                for d in range(queries.shape[1]):
+                    total += float(queries[q, d]) * float(vectors[q, k, d])
+            similarity[q, k] = total
 
 
 @njit(nogil=True, cache=True)

@@ -48,8 +48,8 @@ def ids(slate: Recommendation) -> list[str]:
     return [one.item_id for one in slate.items]
 
 
-def test_described_item_is_recommended_then_sold_out_then_back_then_removed(shop: System) -> None:
-    storefront = Storefront(shop.settings)
+def test_described_item_is_recommended_then_sold_out_then_back_then_removed(shared_shop: System) -> None:
+    storefront = Storefront(shared_shop.settings)
     mug = item("mug", "Blue enamel mug", item_category="Kitchen", price=7.5)
     storefront.describe(mug, item("jug", "Blue enamel jug", item_category="Kitchen", price=17.5))
     slate = newcomers_until(
@@ -71,8 +71,8 @@ def test_described_item_is_recommended_then_sold_out_then_back_then_removed(shop
     assert "jug" in ids(slate)
 
 
-def test_bought_item_is_not_recommended_again_unless_it_is_used_up(shop: System) -> None:
-    storefront = Storefront(shop.settings)
+def test_bought_item_is_not_recommended_again_unless_it_is_used_up(shared_shop: System) -> None:
+    storefront = Storefront(shared_shop.settings)
     storefront.describe(
         item("vase", "Tall glass vase"),
         item("soap", "Lavender soap", consumable=True),
@@ -88,8 +88,8 @@ def test_bought_item_is_not_recommended_again_unless_it_is_used_up(shop: System)
     assert "vase" in ids(slate_of(storefront, f"newcomer-{next(_numbers)}", clicks="tray"))
 
 
-def test_newcomers_first_click_on_an_item_nobody_knows_gets_a_whole_slate(shop: System) -> None:
-    storefront = Storefront(shop.settings)
+def test_newcomers_first_click_on_an_item_nobody_knows_gets_a_whole_slate(shared_shop: System) -> None:
+    storefront = Storefront(shared_shop.settings)
     popular = [f"hit-{n}" for n in range(6)]
     sent = storefront.send(
         [view(f"fan-{fan}", hit, number=next(_numbers)) for fan in range(4) for hit in popular]

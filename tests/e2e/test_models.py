@@ -32,8 +32,8 @@ def version_above(storefront: Storefront, version: int) -> int:
     return found[-1]
 
 
-def test_adapters_are_swapped_in_while_serving_and_a_damaged_one_is_left_out(shop: System) -> None:
-    storefront = Storefront(shop.settings)
+def test_adapters_are_swapped_in_while_serving_and_a_damaged_one_is_left_out(shared_shop: System) -> None:
+    storefront = Storefront(shared_shop.settings)
     first = version_above(storefront, 0)
     second = version_above(storefront, first)
     good = storefront.log(Topic.ADAPTERS)[-1]
@@ -42,9 +42,11 @@ def test_adapters_are_swapped_in_while_serving_and_a_damaged_one_is_left_out(sho
         storefront.send_raw([(Topic.ADAPTERS, b"ranker", damaged)], headers=good.headers)
     storefront.send_raw([(Topic.ADAPTERS, b"ranker", good.value)])  # whole, but nothing says what it is
     wait_for(
-        lambda: shop.log_tail("recommender-1", lines=200).count("left out, the last one serves on") >= 4,
+        lambda: (
+            shared_shop.log_tail("recommender-1", lines=200).count("left out, the last one serves on") >= 4
+        ),
         what="four adapters left out",
     )
     assert clicks(storefront, 8) >= second
     version_above(storefront, second)
-    assert shop.supervisor.restarts == dict.fromkeys(shop.metrics_ports, 0)
+    assert shared_shop.supervisor.restarts == dict.fromkeys(shared_shop.metrics_ports, 0)

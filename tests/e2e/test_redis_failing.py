@@ -153,7 +153,9 @@ def test_slow_redis_makes_slates_late_and_nothing_else(
 ) -> None:
     storefront = Storefront(settings)
     with SlowWire(redis.port) as wire:
-        slow = settings.updated(redis={"url": f"redis://127.0.0.1:{wire.port}/0", "patience_s": 2.0})
+        slow = settings.updated(
+            redis={"url": f"redis://127.0.0.1:{wire.port}/0", "patience_s": 10.0, "socket_timeout_s": 10.0}
+        )
         with recommenders(slow, log_dir=tmp_path) as one:
             wait_shared([one], partitions=settings.kafka.partitions)
             with shoppers(storefront, users=USERS) as visited:

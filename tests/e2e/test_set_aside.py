@@ -18,8 +18,8 @@ pytestmark = pytest.mark.e2e
 _numbers = count(800_000)
 
 
-def test_poison_on_every_topic_is_kept_with_its_exact_bytes(shop: System) -> None:
-    storefront = Storefront(shop.settings)
+def test_poison_on_every_topic_is_kept_with_its_exact_bytes(shared_shop: System) -> None:
+    storefront = Storefront(shared_shop.settings)
     poison = [b"\xff\x00\xfe", b"{", b"", b'{"event":"view_item"}', b"[1,2" + b"x" * 5000]
     records = [
         (topic, f"poisoner-{number}".encode(), raw + (f"{topic}".encode() if raw else b""))
@@ -45,12 +45,14 @@ def test_poison_on_every_topic_is_kept_with_its_exact_bytes(shop: System) -> Non
     assert storefront.answer(sent).user_id == "poisoner-0"
 
 
-def test_letter_whose_cause_is_gone_is_redriven_once(shop: System) -> None:
+def test_letter_whose_cause_is_gone_is_redriven_once(shared_shop: System) -> None:
     """As after an upgrade: the version that set it aside could not read it, this one can."""
-    storefront = Storefront(shop.settings)
+    storefront = Storefront(shared_shop.settings)
     event = view("patient", "late-but-served", number=next(_numbers))
     source = topic_name(Topic.CLICKS, kafka=storefront.kafka)
-    partition = shop.settings.redis.key_space(partitions=storefront.kafka.partitions).partition("patient")
+    partition = shared_shop.settings.redis.key_space(partitions=storefront.kafka.partitions).partition(
+        "patient"
+    )
     raw = encode(event)
     original = LogRecord(source, partition, 10**9, event.occurred_at, b"patient", raw)
     error = BadEvent(Reason.WRONG_TYPE, received="a field of the future", expected="one known then")

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from index.items import ItemIndex
 from index.sources.base import Limits
 from index.sources.catalogue import Catalogue
 from index.sources.query_items import Lookback
@@ -126,3 +127,35 @@ def test_wrong_arguments_are_refused() -> None:
     catalogue = Catalogue(LIMITS, dim=2)
     with pytest.raises(ValueError, match="least 0"):
         TextNeighbours(LIMITS, catalogue=catalogue, search=ExactSearch(catalogue), least=0.0)
+
+
+def with_index(vectors: NDArray[np.float32], *, order: NDArray[np.int32], rebuilt: bool) -> TextNeighbours:
+    """Neighbours of rows 1.., found in an index that got them in this order."""
+    limits = Limits(items=len(vectors) + 1)
+    catalogue, index = Catalogue(limits, dim=vectors.shape[1]), ItemIndex(vectors.shape[1])
+    source = TextNeighbours(limits, catalogue=catalogue, search=index.search, kept=6)
+    catalogue.set_vectors(np.arange(1, len(vectors) + 1, dtype=np.int32), vectors)
+    index.upsert(order[::2], catalogue.vectors[order[::2]].astype(np.float32))
+    if rebuilt:
+        index.rebuild()
+    index.upsert(order[1::2], catalogue.vectors[order[1::2]].astype(np.float32))
+    source.arrived(order)
+    while source.waiting:
+        source.refresh(limit=2)
+    return source
+
+
+@pytest.mark.parametrize("rebuilt", [False, True])
+@pytest.mark.parametrize("alike", [1, 3, 40])
+def test_lists_are_the_same_to_the_bit_in_whatever_order_the_index_got_the_vectors(
+    alike: int, rebuilt: bool
+) -> None:
+    rng = np.random.default_rng(alike)
+    texts = (0.7 + rng.normal(size=(120 // alike, 384))).astype(np.float32)  # all close to one another
+    vectors = np.repeat(texts, alike, axis=0)  # as titles that several items have
+    rows = np.arange(1, len(vectors) + 1, dtype=np.int32)
+    one = with_index(vectors, order=rows, rebuilt=False).snapshot()
+    other = with_index(vectors, order=rng.permutation(rows), rebuilt=rebuilt).snapshot()
+    assert one["neighbours"].any()
+    for name in ("neighbours", "similarity"):
+        assert one[name].tobytes() == other[name].tobytes(), name
