@@ -129,7 +129,7 @@ class Month:
                 "model": self.shop.model,
                 "encoding": self.encodings[0],
                 "learning agent": agent,
-                "outcomes": agent._outcomes,
+                "outcomes": agent._lessons._outcomes,
                 "sequencer": agent._sequencer,
                 "learning": learning,
                 "learner": self.life.learnt.learner,
