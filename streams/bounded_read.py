@@ -59,6 +59,7 @@ class BoundedReader:
                 enable_auto_commit=False,
                 max_poll_records=_MAX_RECORDS,
                 fetch_max_wait_ms=_POLL_MS,
+                enable_incremental_fetch_sessions=False,  # they leave out what has not changed: no high-water mark
             )
         except (KafkaError, OSError) as error:
             raise BrokerUnreachable(

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from streams.errors import ProcessError
 
@@ -21,10 +22,19 @@ _POLL_S = 0.02
 _TAIL_BYTES = 16_384
 
 
+class Process(Protocol):
+    """What a Child needs of subprocess.Popen."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
 class Child:
     """A running (or ended) child process, its name and its log file."""
 
-    def __init__(self, process: subprocess.Popen[bytes], *, name: str, log_file: Path | None) -> None:
+    def __init__(self, process: Process, *, name: str, log_file: Path | None) -> None:
         self.name = name
         self.log_file = log_file
         self._process = process

@@ -30,6 +30,13 @@ class ChildSpec:
     restart: bool = True  # False: a crash, like an end with code 0, is its end
 
 
+Start = Callable[[ChildSpec], Child]
+
+
+def _spawned(spec: ChildSpec) -> Child:
+    return spawn(spec.argv, name=spec.name, env=spec.env, log_file=spec.log_file)
+
+
 class What(StrEnum):
     STARTED = "started"
     ENDED = "ended"  # with code 0, or a child that isn't restarted
@@ -63,7 +70,8 @@ class _Slot:
 class Supervisor:
     """`run` from one thread, the one that starts every child; `stop` and the properties from any.
 
-    on_event is called on that thread for everything that happens to a child; it must not raise.
+    on_event is called on that thread for everything that happens to a child; it must not raise. `start` makes a
+    child of its description; without it the description's command is run.
     """
 
     def __init__(
@@ -73,6 +81,7 @@ class Supervisor:
         policy: RestartPolicy | None = None,
         on_event: Callable[[Event], None] = lambda _event: None,
         stop_timeout_s: float = 15.0,
+        start: Start | None = None,
     ) -> None:
         names = [spec.name for spec in specs]
         if len(set(names)) != len(names):
@@ -81,6 +90,7 @@ class Supervisor:
         self._slots = {spec.name: _Slot(spec, RestartHistory(self._policy)) for spec in specs}
         self._on_event = on_event
         self._stop_timeout_s = stop_timeout_s
+        self._started = start or _spawned
         self._stopping = threading.Event()
 
     @property
@@ -155,7 +165,7 @@ class Supervisor:
     def _start(self, slot: _Slot, *, now_s: float) -> None:
         spec = slot.spec
         again = slot.started_s > 0
-        slot.child = spawn(spec.argv, name=spec.name, env=spec.env, log_file=spec.log_file)
+        slot.child = self._started(spec)
         slot.started_s = now_s
         slot.start_at_s = None
         slot.restarts += again

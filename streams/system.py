@@ -15,7 +15,7 @@ from streams.embedded import EmbeddedBroker, EmbeddedRedis
 from streams.errors import ProcessError
 from streams.processes import free_port
 from streams.settings import Settings
-from streams.supervisor import ChildSpec, Event, Supervisor
+from streams.supervisor import ChildSpec, Event, Start, Supervisor
 from streams.topics import ensure
 
 EMBEDDED_FETCH_WAIT_MS = 20  # the embedded broker answers a held fetch late
@@ -46,7 +46,7 @@ class System:
     """Recommenders, a learner and an encoder as supervised children; use it in a `with`.
 
     It creates the topics that are missing, then starts the workers. `on_event` hears what happens to them, on
-    the supervisor's thread. The children die with this process.
+    the supervisor's thread; `start` is as the supervisor's. The children die with this process.
     """
 
     def __init__(
@@ -58,13 +58,15 @@ class System:
         encoder: bool = True,
         log_dir: Path | None = None,
         on_event: Callable[[Event], None] = lambda _event: None,
+        start: Start | None = None,
     ) -> None:
         self.settings = settings
         self.log_dir = log_dir or Path(tempfile.mkdtemp(prefix="headwater-logs-"))
         roles = [f"recommender-{number}" for number in range(1, recommenders + 1)]
         roles += ["learner"] * learner + ["encoder"] * encoder
         self.metrics_ports = {name: free_port() for name in roles}
-        self.supervisor = Supervisor([self._spec(name) for name in roles], on_event=on_event)
+        specs = [self._spec(name) for name in roles]
+        self.supervisor = Supervisor(specs, on_event=on_event, start=start)
         self._thread = threading.Thread(target=self.supervisor.run, name="supervisor", daemon=True)
 
     def __enter__(self) -> "System":

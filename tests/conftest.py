@@ -12,7 +12,7 @@ from streams.embedded import EmbeddedRedis
 from streams.settings import KafkaSettings
 from streams.system import System
 from tests.servers import EMBEDDED, KAFKA, Broker, broker_kinds, running_broker
-from tests.systems import small_settings
+from tests.systems import quick_system, small_settings
 
 # The same examples in every run: a suite that fails by chance is a suite nobody believes. To look for new ones:
 # pytest --hypothesis-profile=explore.
@@ -108,6 +108,6 @@ def shared_shop(broker: Broker, redis_url: str, tmp_path_factory: pytest.TempPat
         folder=folder,
         serving={"repeat": False, "slate_size": SHOP_SLATE},
     )
-    with System(settings, log_dir=folder) as system:
+    with quick_system(settings, log_dir=folder) as system:
         system.wait_ready()
         yield system

@@ -34,7 +34,8 @@ def held_bytes(root: Any) -> int:
             continue
         seen.add(id(value))
         if isinstance(value, torch.Tensor):
-            total += value.untyped_storage().nbytes()
+            packed = value.is_mkldnn  # weights in oneDNN's own layout show no storage
+            total += value.numel() * value.element_size() if packed else value.untyped_storage().nbytes()
         elif isinstance(value, np.ndarray):
             if value.base is None:
                 total += value.nbytes

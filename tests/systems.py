@@ -6,6 +6,7 @@ from typing import Any
 
 from streams.settings import KafkaSettings, Settings
 from streams.system import System
+from tests.forked import forked
 from tests.streams.deadlines import wait_for
 
 SMALL = {
@@ -32,9 +33,14 @@ def small_settings(
     return made.updated(**groups)
 
 
+def quick_system(settings: Settings, **options: Any) -> System:
+    """A System whose workers start quickly; options as System's."""
+    return System(settings, start=forked, **options)
+
+
 def recommenders(settings: Settings, *, n: int = 1, log_dir: Path) -> System:
     """`n` recommenders alone."""
-    return System(settings, recommenders=n, learner=False, encoder=False, log_dir=log_dir)
+    return quick_system(settings, recommenders=n, learner=False, encoder=False, log_dir=log_dir)
 
 
 def total(system: System, series: str) -> float:

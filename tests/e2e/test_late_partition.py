@@ -16,7 +16,7 @@ from tests.e2e.streaming import assert_exactly_once
 from tests.servers import best_broker
 from tests.storefront import Sent, Storefront, view
 from tests.streams.deadlines import wait_for
-from tests.systems import LEARNER, total, wait_shared
+from tests.systems import LEARNER, quick_system, total, wait_shared
 
 pytestmark = [
     pytest.mark.e2e,
@@ -104,7 +104,7 @@ def test_shoppers_of_other_partitions_do_not_wait_for_a_late_one(
     make_settings: MakeSettings, tmp_path: Path
 ) -> None:
     settings = make_settings(learner={**LEARNER, "deep": False})
-    with System(settings, encoder=False, log_dir=tmp_path) as system:
+    with quick_system(settings, encoder=False, log_dir=tmp_path) as system:
         wait_shared([system], partitions=settings.kafka.partitions)
         burst = Burst(settings)
         warm = burst.storefront.send(

@@ -10,11 +10,11 @@ import pytest
 
 from events.topics import Topic
 from streams.adapter_topic import SERVING_HEADER
-from streams.system import System
 from tests.e2e.conftest import MakeSettings
 from tests.servers import best_broker
 from tests.storefront import Storefront, visits
 from tests.streams.deadlines import wait_for
+from tests.systems import quick_system
 
 pytestmark = [
     pytest.mark.e2e,
@@ -38,7 +38,7 @@ def test_every_adapter_is_the_same_after_a_kill_and_in_a_life_without_one(
     killed, plain = tmp_path / "killed", tmp_path / "plain"
     settings = make_settings(learner={**EVERY_STEP, "snapshot_dir": str(killed)})
     storefront = Storefront(settings)
-    with System(settings, recommenders=0, encoder=False, log_dir=tmp_path) as system:
+    with quick_system(settings, recommenders=0, encoder=False, log_dir=tmp_path) as system:
         system.wait_ready()
         storefront.send(visits(300, users=40))
         wait_for(lambda: len(adapters(storefront)) >= 5, what="adapters")
@@ -56,7 +56,7 @@ def test_every_adapter_is_the_same_after_a_kill_and_in_a_life_without_one(
 
     plain.mkdir()
     shutil.copy(killed / "journal.jsonl", plain)
-    with System(
+    with quick_system(
         settings.updated(learner={"snapshot_dir": str(plain)}),
         recommenders=0,
         encoder=False,

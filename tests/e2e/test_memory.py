@@ -7,6 +7,7 @@ from streams.system import System
 from tests.e2e.conftest import MakeSettings
 from tests.storefront import Storefront, view
 from tests.streams.deadlines import wait_for
+from tests.systems import quick_system
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(900)]
 _PART = 5_000  # new shoppers and new items: more than twice what the small sources hold
@@ -18,7 +19,7 @@ _MB_A_PART = 12.0  # states of the learner's 200,000 users and hashes of the ids
 def test_memory_stays_flat_with_ever_new_shoppers_and_items(make_settings: MakeSettings) -> None:
     settings = make_settings(learner={"deep": False}, serving={"slate_size": 3})
     storefront = Storefront(settings)
-    with System(settings, recommenders=1, learner=True, encoder=False) as system:
+    with quick_system(settings, recommenders=1, learner=True, encoder=False) as system:
         system.wait_ready()
         sampled: list[dict[str, float]] = []
         for part in range(_PARTS):

@@ -10,11 +10,11 @@ import pytest
 from events.clock import SystemClock
 from streams.adapter_operations import adapters_on, release, rollback
 from streams.settings import Settings
-from streams.system import System
 from tests.e2e.conftest import MakeSettings
 from tests.servers import best_broker
 from tests.storefront import Storefront, visits
 from tests.streams.deadlines import wait_for
+from tests.systems import quick_system
 
 pytestmark = [
     pytest.mark.e2e,
@@ -40,7 +40,7 @@ def test_serving_goes_back_stays_there_and_goes_on_and_the_log_makes_the_same_ad
 ) -> None:
     settings = make_settings(learner={**OFTEN, "snapshot_dir": str(tmp_path / "learner")})
     kafka, storefront = settings.kafka, Storefront(settings)
-    with System(settings, recommenders=1, encoder=False, log_dir=tmp_path) as system:
+    with quick_system(settings, recommenders=1, encoder=False, log_dir=tmp_path) as system:
         system.wait_ready()
 
         def serves() -> int:

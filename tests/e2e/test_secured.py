@@ -31,7 +31,7 @@ from tests.secure_redis import SecureRedis, tls_in_front
 from tests.servers import EMBEDDED, running_broker
 from tests.storefront import Storefront, folded, purchase, stored, view
 from tests.streams.deadlines import wait_for
-from tests.systems import small_settings
+from tests.systems import quick_system, small_settings
 
 pytestmark = pytest.mark.e2e
 KEY = "privacy-key-of-this-test-0123456789"
@@ -120,7 +120,7 @@ def secured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         for role in ROLES:
             alone: dict[str, Any] = {"recommenders": 0, "learner": False, "encoder": False}
             alone |= {"recommenders": 1} if role == "recommender" else {role: True}
-            system = System(settings_of(role), log_dir=logs / role, **alone)
+            system = quick_system(settings_of(role), log_dir=logs / role, **alone)
             systems.append(stack.enter_context(system))
         for system in systems:
             system.wait_ready()

@@ -12,7 +12,7 @@ from events.codec import Reject, decode
 from events.errors import BadEvent, Reason
 from events.topics import Topic
 from streams import topics
-from streams.bounded_read import read_to_end
+from streams.bounded_read import BoundedReader, read_to_end
 from streams.dead_letters import ATTEMPTS, Letter, attempts_of, letter, list_letters, redrive, to_headers
 from streams.errors import PublishError, ReadError
 from streams.letter_fit import shorter
@@ -208,6 +208,11 @@ def test_reading_ends_where_the_topic_ended_and_can_start_later(ready: KafkaSett
     assert [record.offset for record in read_to_end(ready, topics=[name])] == list(range(2500))
     later = read_to_end(ready, topics=[name], start={(name, 0): 2498})
     assert [record.value for record in later] == [b"2498", b"2499"]
+    with BoundedReader(ready, topics=[name]) as reader:
+        assert len(list(reader.read())) == 2500
+        assert list(reader.read()) == []
+        _produce(ready, [Record(name, b"k", b"more")])
+        assert [record.value for record in reader.read()] == [b"more"]
 
 
 def _set_aside(value: bytes, **fields: Any) -> LogRecord:

@@ -29,9 +29,9 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    """The program imported once, for every worker of this module."""
+    """The program imported once, for every worker of every run."""
     with Forks(log=tmp_path_factory.mktemp("template") / "template.log") as ready:
         yield ready
 
