@@ -16,6 +16,8 @@ from events.codec import encode
 from events.flatten import HashCache
 from events.ids import ItemId, UserId, stable_hash
 from events.types import AnyUserEvent, CatalogueItem, Item, Purchase, Search, ViewItem, ViewItemList
+from models.slate_outcomes import SlateOutcomes
+from models.slate_records import OutcomesConfig
 from serving.kept_states import KeptStates
 from serving.memory_store import MemoryStore
 from serving.state import StateCodec
@@ -29,9 +31,9 @@ from tests.streams.recommenders import KEYS, NOW_MS, Shop, make_shop
 DAYS, WARM_DAYS = 30, 10
 SHOPPERS_A_DAY, ITEMS_A_DAY = 88, 43  # the month's are ten times what the small sources hold
 DAY_MS = 86_400_000
-HASHES, USERS = 400, 200  # remembered, in place of the 200,000 of production
+HASHES, USERS, SLATES = 100, 200, 300  # remembered, in place of the 100,000 and more of production
 
-pytestmark = pytest.mark.usefixtures("compiled")
+pytestmark = [pytest.mark.usefixtures("compiled"), pytest.mark.long]
 
 
 class UnitEncoder:
@@ -70,9 +72,11 @@ class Month:
         ]
         learning = self.life.learnt.learning
         self.shop.following._hashes = HashCache(limit=HASHES)
-        self.shop.agent._hashes = HashCache(limit=HASHES)
+        self.shop.agent._folding._hashes = HashCache(limit=HASHES)
         learning._hashes = HashCache(limit=HASHES)
         learning._kept = KeptStates(StateCodec(), capacity=USERS)
+        outcomes = SlateOutcomes(OutcomesConfig(window_ms=60_000, capacity=SLATES))
+        self.life.agent._lessons._outcomes = outcomes
         self._number = count()
 
     def live(self, day: int) -> None:
