@@ -32,7 +32,7 @@ _SERVERS = frozenset({"broker", "redis_url"})
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First what needs no server, in two processes; then what does, one after the other, in one of them.
+    """What needs servers, one after the other, in one process; in the other, beside it, what needs none.
 
     An idle broker and three idle workers take half a core: so a broker is started when the tests on the one before
     are over, and the tests that share a system come last on each broker.
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _needs_servers(item):
             item.add_marker(pytest.mark.xdist_group("systems"))
-    items.sort(key=lambda item: (_needs_servers(item), _broker(item), _shares_a_system(item)))
+    items.sort(key=lambda item: (not _needs_servers(item), _broker(item), _shares_a_system(item)))
 
 
 def _broker(item: pytest.Item) -> int:
