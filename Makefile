@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --progre
 .PHONY: help demo test test-long lint audit clean
 help:
 	@echo "make demo [DURATION=60] [REPORT=out.json]   real shopping events through Kafka, learning live"
-	@echo "make test [ARGS=...]                        the test suite (about 20 minutes on two cores)"
+	@echo "make test [ARGS=...]                        the test suite (11 minutes on two cores, both brokers)"
 	@echo "make test-long [ARGS=...]                   tests that take minutes each: memory, fuzz, long backlogs, rollback"
 	@echo "make audit                                  known vulnerabilities of the locked packages"
 	@echo "make lint                                   ruff, mypy --strict, import rules"

@@ -53,7 +53,7 @@ def test_serving_goes_back_stays_there_and_goes_on_and_the_log_makes_the_same_ad
         wait_for(lambda: serves() >= 6, what="six adapters", timeout_s=90)
         target = adapters_on(kafka).published[2]
         rollback(kafka, name=target.name, reason="a test", clock=SystemClock())
-        wait_for(lambda: serves() == target.version, what="the older adapter", timeout_s=10)
+        wait_for(lambda: serves() == target.version, what="the older adapter within a second", timeout_s=1)
         before = made()
         storefront.send(visits(300, users=40, first=10_000))
         wait_for(lambda: made() >= before + 3, what="more adapters", timeout_s=90)
@@ -63,7 +63,7 @@ def test_serving_goes_back_stays_there_and_goes_on_and_the_log_makes_the_same_ad
         newest = release(kafka)
         assert newest is not None
         assert newest.version >= before + 3
-        wait_for(lambda: serves() >= newest.version, what="the newest adapter", timeout_s=10)
+        wait_for(lambda: serves() >= newest.version, what="the newest adapter within a second", timeout_s=1)
         assert release(kafka) is None
 
         last = adapters_on(kafka).published[-1]
