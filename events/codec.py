@@ -13,8 +13,10 @@ from msgspec.json import Decoder, Encoder
 
 from events import lenient
 from events.errors import BadEvent, Reason
+from events.explain import nested_too_deep
 from events.ids import ItemId
 from events.limits import AHEAD_MS, MAX_EVENTS, MAX_RECORD_BYTES
+from events.nesting import too_deep
 from events.rules import id_error, ids_are_clean, may_hold_controls
 from events.topics import USER_TOPICS, Topic, events_on
 from events.types import STRUCT_OF, AnyUserEvent, CatalogueItem, Tombstone, UserEvent
@@ -73,6 +75,8 @@ def decode(
         return Decoded([], [Reject(0, _empty("an event as JSON"), b"")])
     if len(raw) > MAX_RECORD_BYTES:
         return Decoded([], [Reject(0, _too_large(raw), raw)])
+    if too_deep(raw):
+        return Decoded([], [Reject(0, nested_too_deep(raw), raw)])
     try:
         if b'"events"' in raw[:24]:
             events: list[AnyUserEvent] = _envelope.decode(raw).events
@@ -112,6 +116,8 @@ def decode_item(raw: bytes | None, *, now_ms: int, key: bytes | None = None) -> 
         raise _empty("an item as JSON, or a null value to remove the item that the key names")
     if len(raw) > MAX_RECORD_BYTES:
         raise _too_large(raw)
+    if too_deep(raw):
+        raise nested_too_deep(raw)
     try:
         item = _item.decode(raw)
     except _REFUSED:

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import ValidationError
 
 from events.errors import BadEvent, Reason
-from events.limits import EARLIEST_MS, MAX_ITEMS, MAX_MONEY, MAX_PLACE, MAX_QUANTITY, MAX_VECTOR, SURE_DEPTH
+from events.limits import EARLIEST_MS, MAX_DEPTH, MAX_ITEMS, MAX_MONEY, MAX_PLACE, MAX_QUANTITY, MAX_VECTOR
 from events.rules import ID_EXPECTED, TIME_EXPECTED
 
 _MISSING = re.compile(r"missing required field `(\w+)`")
@@ -51,16 +51,19 @@ def _taken_apart(text: str) -> tuple[str, str]:
     return (what, path.removesuffix("`")) if mark else (text, "$")
 
 
+def nested_too_deep(raw: bytes) -> BadEvent:
+    """The error of a record that `events.nesting.too_deep` is true of."""
+    return BadEvent(
+        Reason.TOO_DEEP, received=repr(raw[:60]), expected=f"JSON nested at most {MAX_DEPTH} deep"
+    )
+
+
 def unparsable(error: Exception, raw: bytes) -> BadEvent:
     """The error of bytes that are not JSON, or not JSON that the decoder can hold."""
     if isinstance(error, UnicodeDecodeError):
         return BadEvent(Reason.NOT_UTF8, received=repr(raw[:60]), expected="JSON in UTF-8")
     if isinstance(error, RecursionError):
-        return BadEvent(
-            Reason.TOO_DEEP,
-            received=repr(raw[:60]),
-            expected=f"JSON nested at most {SURE_DEPTH} deep (a little more may pass)",
-        )
+        return nested_too_deep(raw)
     if isinstance(error, ValidationError):
         return BadEvent(
             Reason.BAD_NUMBER, received=repr(raw[:60]), expected="numbers that fit a 64-bit float"

@@ -17,9 +17,7 @@ EARLIEST_MS = 946_684_800_000  # 2000-01-01T00:00:00Z: time-out-of-range
 LATEST_MS = 253_402_300_799_999  # 9999-12-31: what the type allows; the codec allows AHEAD_MS more than now
 AHEAD_MS = DAY_MS  # time-out-of-range
 
-# JSON nests as deep as the decoder's stack allows (too-deep): 500 levels always, 1,000 never. Fields that mean
-# something nest four deep.
-SURE_DEPTH = 500
+MAX_DEPTH = 500  # of arrays and objects in one another: too-deep. Fields that mean something nest four deep
 
 # Of what is refused, no more than this is repeated in the reason.
 MAX_RECEIVED_CHARS = 80

@@ -276,6 +276,21 @@ def test_interactions_out_of_order_are_refused() -> None:
         )
 
 
+def test_a_user_with_100_000_events_has_all_counted_and_a_state_no_larger_than_a_full_one() -> None:
+    codec = StateCodec()
+    states = codec.new(np.arange(1, 2))
+    sizes = []
+    for start in range(0, 100_000, 2_000):
+        events = [click(n * 1_000, n % 5_000 + 1, event_id=n + 1) for n in range(start, start + 2_000)]
+        fold_events(states, events, layout=codec.layout, config=CONFIG)
+        sizes.append(len(codec.pack(states)[0]))
+    assert states[0, EVENTS] == 100_000
+    assert states[0, LAST_MS] == START_MS + 99_999_000
+    assert sizes[-1] <= max(sizes[:3]) * 1.05
+    view = codec.view(states, history=codec.layout.history)
+    assert view.history[0, 0] == 99_999 % 5_000 + 1
+
+
 @pytest.mark.parametrize(
     "wrong", [{"session_gap_ms": 0}, {"half_life_ms": 10}, {"click_weight": -1.0}, {"purchase_weight": 17.0}]
 )
