@@ -18,6 +18,8 @@ from bench.telling import Tell, silent
 from events.topics import Topic
 from streams.settings import Settings
 
+_SHORT_MEMORY = 80  # items, divided by what exploration is multiplied by
+
 
 @dataclass(frozen=True, slots=True)
 class Contender:
@@ -27,14 +29,14 @@ class Contender:
     deep: bool = True
     lora: bool = True
     twin: bool = False  # a slow adapter beside the one that learns
-    short_memory: bool = True  # while it responds, only the latest items of a shopper count
+    short_memory: bool = False  # while it responds, only the latest items of a shopper count
     frozen: Frozen = "nothing"  # from the swap on
     swap: bool = True
 
 
 CONTENDERS: dict[str, Contender] = {
     "headwater": Contender(),
-    "whole-memory": Contender(short_memory=False),
+    "short-memory": Contender(short_memory=True),
     "no-detector": Contender(detector=False),
     "models-frozen": Contender(detector=False, frozen="models"),
     "everything-frozen": Contender(detector=False, frozen="everything"),
@@ -167,7 +169,7 @@ def _watch(
     own = settings.updated(
         learner={"deep": deep, "drift": contender.detector},
         deep={"twin": contender.twin or settings.deep.twin},
-        serving={"drift_memory": settings.serving.drift_memory if contender.short_memory else 0},
+        serving={"drift_memory": _SHORT_MEMORY if contender.short_memory else settings.serving.drift_memory},
     )
     variant = Variant(slate=True, deep=deep, lora=contender.lora)
     engine = Engine(own, variant=variant, learning=HaltingLearning)

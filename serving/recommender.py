@@ -30,7 +30,7 @@ class RecommendConfig:
 
     slate: SlateConfig = field(default_factory=SlateConfig)
     deep_history: int = 16  # T of the ranker's batches
-    drift_memory: int = 80  # while exploration is x times normal, the latest drift_memory / x items; 0: all
+    drift_memory: int = 0  # while exploration is x times normal, the latest drift_memory / x items; 0: all
 
     def __post_init__(self) -> None:
         if self.deep_history < 1 or self.drift_memory < 0:
@@ -41,10 +41,11 @@ class RecommendConfig:
     def remembered(self, exploration: float) -> int | None:
         """How many of the latest distinct items of a shopper count; None for all.
 
-        After a drift nobody knows yet who has changed. A few late touches tell who has, and serve who has not
-        nearly as well; the history comes back as the response relaxes, with more of it behind the drift.
+        After a drift nobody knows yet who has changed. Where tastes swap, a few late touches tell who has, and serve
+        who has not nearly as well; the history comes back as the response relaxes, with more of it behind the
+        drift. Where a season changes what all buy, the history goes on counting, and to leave it aside is a loss.
 
-        >>> [RecommendConfig().remembered(exploration) for exploration in (20.0, 10.5, 1.1, 1.0)]
+        >>> [RecommendConfig(drift_memory=80).remembered(exploration) for exploration in (20.0, 10.5, 1.1, 1.0)]
         [4, 8, 73, None]
         """
         if exploration == 1 or not self.drift_memory:

@@ -140,11 +140,11 @@ class ServingSettings(Group):
         description="times the bonuses of long tail, variety and young; 0: relevance only",
     )
     drift_memory: int = Field(
-        default=80,
+        default=0,
         ge=0,
         le=4096,
         description="after a drift, while exploration is x times normal, a shopper's latest drift_memory / x "
-        "items count; 0: always all",
+        "items count (80, say: for tastes that swap; it costs where they follow seasons); 0: always all",
     )
     batch_max: int = Field(default=256, ge=1, le=10_000, description="records of a micro-batch, about")
     behind_events: int = Field(

@@ -141,6 +141,7 @@ def test_stages_are_timed() -> None:
 
 def test_few_late_items_count_while_exploration_is_high_and_the_rest_is_as_if_never_touched() -> None:
     recommender, states = known(random_events(300))
+    recommender.config = replace(recommender.config, drift_memory=80)
     now_ms = np.full(len(states), START_MS + 10**6, np.int64)
     whole = recommender.rank(states, now_ms=now_ms)
     assert not whole.query.left_aside.any()
