@@ -28,4 +28,9 @@ def test_every_fuzzed_record_is_applied_or_set_aside_with_its_bytes() -> None:
     assert kinds.keys() == SHARES.keys()
     assert all(row["bad"] == 0 < row["good"] for kind, row in kinds.items() if kind.startswith("valid"))
     seen = {reason for row in kinds.values() for reason in row["reasons"]}
-    assert seen >= set(Reason) - {Reason.NO_ITEMS, Reason.TOO_MANY_ITEMS, Reason.TOO_MANY_EVENTS}
+    assert seen >= set(Reason) - {
+        Reason.NO_ITEMS,
+        Reason.TOO_MANY_ITEMS,
+        Reason.TOO_MANY_EVENTS,
+        Reason.BAD_VALUE,
+    }
