@@ -153,7 +153,11 @@ class _Demo:
         topics = topics_read(self._settings.kafka, *ACCESS["learner"].reads)
         taken = [f'headwater_events_total{{topic="{name}"}}' for name in topics]
         deadline = time.monotonic() + _LEARN_S
+        told = False
         while sum(self._system.metric("learner", series) for series in taken) < sent:
+            if not told:
+                self._console.print("the stream is through; the learner catches up with it", highlight=False)
+                told = True
             if self._stop.wait(_FRAME_S) or time.monotonic() > deadline:
                 return
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, field_validator
 
 from models.deep_config import Augmentation
-from streams.settings_groups import BY_COMMAS, Group
+from streams.settings_base import BY_COMMAS, Group
 
 
 class DeepSettings(Group):

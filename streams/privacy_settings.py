@@ -3,7 +3,7 @@
 from pydantic import Field, SecretStr, model_validator
 
 from events.pseudonyms import MIN_KEY_BYTES, Pseudonyms
-from streams.settings_groups import Group
+from streams.settings_base import Group
 
 
 class PrivacySettings(Group):

@@ -4,9 +4,6 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     field_validator,
@@ -16,23 +13,13 @@ from pydantic import (
 from index.sources.assembly import IN_USE, NAMES, choices
 from index.sources.base import Limits
 from serving.redis_url import url_is_readable
+from streams.settings_base import BY_COMMAS, Group
 
 if TYPE_CHECKING:
     from serving.keys import KeySpace
     from serving.redis_options import RedisOptions
 
 DAY_S = 24 * 3600
-
-
-def _split(values: object) -> object:
-    return tuple(value.strip() for value in values.split(",")) if isinstance(values, str) else values
-
-
-BY_COMMAS = BeforeValidator(_split)  # of a tuple that the environment has with commas between
-
-
-class Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RedisSettings(Group):

@@ -90,7 +90,7 @@ class Supervisor:
         self._slots = {spec.name: _Slot(spec, RestartHistory(self._policy)) for spec in specs}
         self._on_event = on_event
         self._stop_timeout_s = stop_timeout_s
-        self._started = start or _spawned
+        self._start_child = start or _spawned
         self._stopping = threading.Event()
 
     @property
@@ -165,7 +165,7 @@ class Supervisor:
     def _start(self, slot: _Slot, *, now_s: float) -> None:
         spec = slot.spec
         again = slot.started_s > 0
-        slot.child = self._started(spec)
+        slot.child = self._start_child(spec)
         slot.started_s = now_s
         slot.start_at_s = None
         slot.restarts += again

@@ -205,7 +205,8 @@ def _build(
         mean_log_price, latest, in_history, touches = describe_shopper(
             session[b], history[b], price, category, brand, vectors, has_text, means, categories, brands
         )
-        shopper = (np.log1p(in_history), np.log1p(touches), np.log1p(visits), away, returned / max(in_all, 1))
+        log_history, log_touches, log_visits = np.log1p(in_history), np.log1p(touches), np.log1p(visits)
+        returning = returned / max(in_all, 1)
         for c in range(items.shape[1]):
             item = items[b, c]
             if item == 0:
@@ -242,11 +243,11 @@ def _build(
                 rest[8] = 1.0 / (1.0 + t)
             if has_text[item]:
                 fill_text(rest, vectors[item], means)
-            rest[19], rest[20] = shopper[0], shopper[1]
+            rest[19], rest[20] = log_history, log_touches
             fill_habits(rest, habits[item], keys[short, item] - nows_ms[b] / half_lives_ms[short],
                         half_lives_ms[short], keys[long, item] - nows_ms[b] / half_lives_ms[long],
                         half_lives_ms[long])  # fmt: skip
-            rest[28], rest[29], rest[30] = shopper[2], shopper[3], shopper[4]
+            rest[28], rest[29], rest[30] = log_visits, away, returning
             fill_cart(rest, cart[item], last_kind, pending)
         for met in range(count):
             place[pool[met]] = 0

@@ -5,6 +5,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from index.sources.base import LearnBatch
+
 
 class VectorIndex(Protocol):
     """What the set needs of the item index; rows are the set's item rows."""
@@ -27,3 +29,13 @@ class Stateful(Protocol):
     def snapshot(self) -> dict[str, NDArray[np.generic]]: ...
 
     def restore(self, arrays: dict[str, NDArray[np.generic]]) -> None: ...
+
+
+class Learns(Protocol):
+    """What every batch is told to, and forgets items."""
+
+    def learn(self, batch: LearnBatch) -> None:
+        """Fold the batch in."""
+
+    def evict(self, items: NDArray[np.int32]) -> None:
+        """Forget these rows: they will stand for other items."""

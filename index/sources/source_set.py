@@ -21,7 +21,7 @@ from index.sources.item_habits import ItemHabits
 from index.sources.long_tail import LongTail
 from index.sources.new_arrivals import NewArrivals
 from index.sources.popularity import Popularity
-from index.sources.ports import Stateful, VectorIndex
+from index.sources.ports import Learns, Stateful, VectorIndex
 from index.sources.text_groups import TextGroups
 from index.sources.text_neighbours import TextNeighbours
 from index.sources.traces import Traces
@@ -59,6 +59,8 @@ class SourceSet:
         over = Shared(limits, self.traces, self.catalogue, self.popularity, index.search)
         self.sources = assemble(self.config, over=over)
         self.names = tuple(choice.name for choice in self.config.sources)
+        others = [source for source in self.sources if source is not self.popularity]
+        self._learners: tuple[Learns, ...] = (self.popularity, self.habits, self.long_tail, *others)
         self._builder = CandidateBuilder(
             limits,
             config=self.config,
@@ -279,24 +281,16 @@ class SourceSet:
             session_ids=log.sessions[chunk],
         )
         for batch in placed:
-            self.popularity.learn(batch)
-            self.habits.learn(batch)
-            self.long_tail.learn(batch)
-            for source in self.sources:
-                if source is not self.popularity:
-                    source.learn(batch)
+            for learner in self._learners:
+                learner.learn(batch)
 
     def _item_rows(self, hashes: NDArray[np.int64]) -> NDArray[np.int32]:
         """Rows of the hashes, new ones where they have none, after whatever had them is forgotten."""
         rows, gone = self.items.assign(hashes)
         if len(gone):
             self.traces.evict_items(gone)
-            self.popularity.evict(gone)
-            self.habits.evict(gone)
-            self.long_tail.evict(gone)
-            for source in self.sources:
-                if source is not self.popularity:
-                    source.evict(gone)
+            for learner in self._learners:
+                learner.evict(gone)
             self.catalogue.evict(gone)
             self._index.remove(gone)
         return rows
