@@ -17,6 +17,7 @@ from models.promotion import PromotionConfig
 from models.ranker import RankerConfig
 from models.slate import SlateConfig
 from models.slate_loss import LossConfig
+from models.slate_records import OutcomesConfig
 from serving.learning import LearningConfig
 from serving.overload import OverloadConfig
 from serving.recommender import RecommendConfig, StageTimer
@@ -115,14 +116,20 @@ def adapters_hash(settings: Settings, *, learner: Learner) -> str:
             settings.sources.use,
             settings.serving.candidates,
             settings.serving.repeat,
+            settings.serving.drift_memory,
             settings.learner.publish_every_batches,
-            settings.learner.impression_window_minutes,
+            outcomes_config(settings),
         ]
     )
 
 
 def learning_config(settings: Settings) -> LearningConfig:
-    return LearningConfig(batch_units=settings.learner.batch_units)
+    return LearningConfig(batch_units=settings.learner.batch_units, users=settings.learner.users)
+
+
+def outcomes_config(settings: Settings) -> OutcomesConfig:
+    learner = settings.learner
+    return OutcomesConfig(window_ms=learner.impression_window_minutes * 60_000, capacity=learner.open_slates)
 
 
 def bandit_config(settings: Settings) -> BanditConfig:

@@ -7,7 +7,6 @@ from events.topics import Topic
 from models.bandit import DiversityBandit
 from models.learner import Learner
 from models.slate_outcomes import SlateOutcomes
-from models.slate_records import OutcomesConfig
 from serving.learning import Learning
 from serving.recommender import Recommender
 from streams.building import (
@@ -17,6 +16,7 @@ from streams.building import (
     item_index,
     learner_config,
     learning_config,
+    outcomes_config,
     ranker_config,
     recommend_config,
     source_set,
@@ -87,7 +87,7 @@ def learning_agent(
             clock=SystemClock(),
         ),
         bandit=bandit,
-        outcomes=SlateOutcomes(OutcomesConfig(window_ms=settings.learner.impression_window_minutes * 60_000)),
+        outcomes=SlateOutcomes(outcomes_config(settings)),
         metrics=metrics,
         clock=SystemClock(),
         pseudonyms=pseudonyms,

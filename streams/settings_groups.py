@@ -226,6 +226,14 @@ class LearnerSettings(Group):
     impression_window_minutes: int = Field(
         default=60, ge=1, description="outcomes join their impression this long"
     )
+    users: int = Field(
+        default=200_000,
+        ge=1,
+        description="shoppers whose states the learner keeps, the latest: up to 11 KB of memory each",
+    )
+    open_slates: int = Field(
+        default=100_000, ge=1, description="slates that wait for their outcomes, about 2 KB of memory each"
+    )
     drift: bool = Field(
         default=True, description="learn faster and explore more for a while when tastes change"
     )

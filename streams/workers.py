@@ -20,6 +20,7 @@ from serving.overload import Overload
 from serving.recommender import Recommender
 from serving.redis_store import RedisStore
 from streams.agent import attach, breathing, crash_of, ready_when_assigned, run
+from streams.allocator import bound_arenas
 from streams.backlog import Backlog
 from streams.building import (
     bandit_config,
@@ -61,6 +62,7 @@ _SWITCH_INTERVAL_S = 0.0005  # a click never waits longer than this for a reader
 
 def run_worker(settings: Settings, *, role: Role) -> None:
     """Run one worker until it is told to stop; SystemExit above 0 when it crashed, to be started again."""
+    bound_arenas()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     uvloop.install()
     metrics = Metrics(role=role)
