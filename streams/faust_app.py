@@ -12,6 +12,9 @@ from streams.transport import HeadwaterTransport, OnPositions
 
 # A commit that was under way when the broker died waits for this before the worker joins again.
 _REQUEST_S = 15.0
+# The broker holds a worker's request to join until the rest of the group has joined, at most for this share of it. For
+# longer than a request waits, the worker would give up and join anew, and the group would wait for who gave up.
+_JOINED_BY = 2 / 3
 # A broker that has just started may name no partitions yet: a group that forms then gets none, until it looks again.
 _METADATA_MS = 2_000
 
@@ -43,6 +46,7 @@ def make_app(
     group has committed. `on_positions` hears, after every assignment, where each partition is read on.
     """
     brokers = [URL(f"kafka://{server.strip()}") for server in config.bootstrap_servers.split(",")]
+    request_s = max(_REQUEST_S, 2 * config.session_timeout_s)
     app = faust.App(
         config.group,
         broker=brokers,
@@ -62,7 +66,8 @@ def make_app(
         broker_session_timeout=config.session_timeout_s,
         consumer_metadata_max_age_ms=_METADATA_MS,
         broker_heartbeat_interval=config.heartbeat_s,
-        broker_request_timeout=max(_REQUEST_S, 2 * config.session_timeout_s),
+        broker_request_timeout=request_s,
+        broker_rebalance_timeout=_JOINED_BY * request_s,
         consumer_auto_offset_reset="earliest",
         reply_create_topic=False,
     )

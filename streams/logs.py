@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
+from streams.log_repeats import Repeats
 from streams.redaction import RedactingHandler, Redactor
 from streams.settings_groups import ObservabilitySettings
 
@@ -41,10 +42,12 @@ def setup(
     bytes of every record, and with them whose they are.
 
     Headwater's own loggers use `log_level`; all others `library_log_level`; the few that warn about what they
-    then retry by themselves ERROR, unless the level asks for more than WARNING. May be called again.
+    then retry by themselves ERROR, unless the level asks for more than WARNING. Of what a library says over and
+    over, one line in ten seconds is written. May be called again.
     """
     handler = RedactingHandler(stream or sys.stderr, redact=Redactor(secrets))
     handler.setFormatter(JsonLines(worker=worker) if config.log_json else KeyValueLines(worker=worker))
+    handler.addFilter(Repeats(ROOT))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     hushed = pseudonymous and config.library_log_level == "DEBUG"

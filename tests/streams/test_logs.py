@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 
+from streams.log_repeats import Repeats
 from streams.logs import get_logger, setup
 from streams.settings import ObservabilitySettings
 
@@ -92,3 +93,42 @@ def test_last_setup_counts() -> None:
     get_logger("recommender").info("ready")
     assert first.getvalue() == ""
     assert "ready" in second.getvalue()
+
+
+def test_a_library_that_repeats_itself_is_heard_once_in_a_while_and_counted() -> None:
+    now_s = 100.0
+    repeats = Repeats("headwater", every_s=10, now_s=lambda: now_s)
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(repeats)
+    library, other, own = (logging.Logger(name) for name in ("aiokafka", "aiokafka.conn", "headwater.worker"))
+    for logger in (library, other, own):
+        logger.addHandler(handler)
+    for number in range(5):
+        library.error("no connection to %s", number)
+        own.error("mine %d", number)
+    library.error("another kind")
+    other.error("no connection to %s", "another logger's")
+    now_s = 110.0
+    library.error("no connection to %s", 5)
+    assert [line for line in stream.getvalue().splitlines() if not line.startswith("mine")] == [
+        "no connection to 0",
+        "another kind",
+        "no connection to another logger's",
+        "no connection to 5 (and 4 more like it)",
+    ]
+    assert stream.getvalue().count("mine") == 5
+
+
+def test_kinds_of_lines_are_not_remembered_for_ever() -> None:
+    repeats = Repeats("headwater")
+    for number in range(2_000):
+        repeats.filter(logging.LogRecord("lib", logging.ERROR, "", 0, f"made {number}", (), None))
+    assert len(repeats._kinds) <= 256
+
+
+def test_what_is_written_goes_through_it() -> None:
+    stream = _lines()
+    for _ in range(3):
+        logging.getLogger("aiokafka").error("no connection")
+    assert stream.getvalue().count("no connection") == 1

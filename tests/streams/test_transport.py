@@ -181,3 +181,14 @@ def test_backlog_of_one_partition_is_read_to_its_end_a_bounded_piece_at_a_time(
     run(reader, until=read)
     assert sorted(r[:3] for r in reader.records) == sorted([*backlog, *others])
     assert 4_096 <= max(held) <= 4_096 + 5_000  # what may wait, and one fetch more
+
+
+@pytest.mark.parametrize("session_timeout_s", [2.0, 6.0, 45.0])
+def test_broker_answers_a_request_to_join_before_the_worker_gives_it_up(
+    session_timeout_s: float, tmp_path: Path
+) -> None:
+    config = AppConfig(
+        group="g", bootstrap_servers="127.0.0.1:1", data_dir=tmp_path, session_timeout_s=session_timeout_s
+    )
+    conf: Any = make_app(config).conf
+    assert session_timeout_s < conf.broker_rebalance_timeout < conf.broker_request_timeout
