@@ -112,6 +112,7 @@ class KafkaSettings(BaseModel):
             "bootstrap_servers": self.bootstrap_servers.split(","),
             "security_protocol": self.security_protocol,
             "request_timeout_ms": int(self.request_timeout_s * 1000),
+            "reconnect_backoff_max_ms": 1_000,  # 30 s by default: how long a broker that is back goes unnoticed
         }
         if self.uses_tls:
             options |= {
