@@ -97,6 +97,15 @@ class RangeConsumerThread(AIOKafkaConsumerThread):
         transport.on_positions({(tp.topic, tp.partition): offset for tp, offset in positions.items()})
         return positions
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's look for partitions that are stuck, on which it crashes while one that was assigned just now has
+        no position yet, or has gone again."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        state = assignment.state_value(tp) if assignment is not None else None
+        if state is not None and state.has_valid_position:
+            super().verify_event_path(now, tp)
+
     async def _seek(self, partition: TP, offset: int) -> None:
         self._ensure_consumer().seek(partition, offset)
 

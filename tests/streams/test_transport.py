@@ -1,12 +1,14 @@
 """Faust's consumer as we need it: on a real broker, with our fetch wait, assignor and start offsets."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from faust.types import TP
 
 from events.topics import Topic
 from streams import topics
@@ -113,6 +115,23 @@ def test_everything_is_read_with_our_wait_and_our_assignor(shop: Storefront, tmp
 
     run(reader, until=lambda: len(reader.records) >= 40, then=look)
     assert sorted(r[:3] for r in reader.records) == sorted(one.place for one in sent)
+
+
+def test_look_for_stuck_partitions_passes_over_one_that_has_no_position_yet(
+    shop: Storefront, tmp_path: Path
+) -> None:
+    shop.send([view("ann", "i", number=n) for n in range(4)])
+    reader = Reader(shop, folder=tmp_path)
+
+    async def look() -> None:
+        consumer = reader.app.consumer
+        assignment = consumer._thread._ensure_consumer()._subscription.subscription.assignment
+        (fresh, *_) = consumer.assignment()
+        assignment.state_value(fresh)._position = None  # as right after a rebalance
+        await consumer.verify_all_partitions_active()
+        consumer.verify_event_path(time.monotonic(), TP("gone", 0))
+
+    run(reader, until=lambda: len(reader.records) >= 4, then=look)
 
 
 def test_start_offsets_win_over_what_the_group_has_committed(shop: Storefront, tmp_path: Path) -> None:
