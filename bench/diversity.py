@@ -49,8 +49,8 @@ def usual_strengths() -> tuple[Strength, ...]:
         "tail": [Bonus(tail=value) for value in (0.002, 0.004, 0.005, 0.007, 0.01)],
         "variety": [Bonus(variety=value) for value in (0.01, 0.02, 0.03, 0.05, 0.1, 0.2)],
         "young": [Bonus(young=value) for value in (0.003, 0.005, 0.007, 0.01, 0.02)],
-        "tail .0035 and young": [
-            Bonus(tail=0.0035, young=value) for value in (0.005, 0.007, 0.009, 0.01, 0.012)
+        "tail .0045 and young": [
+            Bonus(tail=0.0045, young=value) for value in (0.004, 0.005, 0.006, 0.007, 0.009)
         ],
     }
     medium = DEFAULT_ARMS[2].bonus

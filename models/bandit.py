@@ -42,7 +42,7 @@ DEFAULT_CONTEXTS = ("cold-browsing", "cold-buying", "warm-browsing", "warm-buyin
 DEFAULT_ARMS = (
     Arm("none"),
     Arm("mild", Bonus(tail=0.003, variety=0.003, young=0.005)),
-    Arm("medium", Bonus(tail=0.0035, young=0.007)),
+    Arm("medium", Bonus(tail=0.0045, young=0.006)),
     Arm("strong", Bonus(tail=0.006, variety=0.01, young=0.006)),
 )
 """Chosen by hand on one stream (docs/benchmarks/quality/diversity.json shows what each costs and gives)."""
