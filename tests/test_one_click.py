@@ -34,8 +34,7 @@ def test_one_click(shared_shop: System) -> None:
     assert slate.seen_offsets[f"{clicks}-{partition}"] == click.place.offset
     assert slate.model_version >= 0
     assert slate.index_version >= 0
-    assert slate.degraded in ("", "wide", "fewer-candidates")  # no more than what a slow machine gives up
-    assert slate.fresh_ms >= 0
+    assert (slate.degraded, slate.fresh_ms >= 0) == ("", True)
 
     # 5. What goes with a kettle is in it, with the probability of its place, and why.
     teapot = next(item for item in slate.items if item.item_id == "teapot")
