@@ -1,17 +1,20 @@
 """Keeps a library that tries again ten times a second from filling the log while a server is away."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
 
 _EVERY_S = 10.0
 _KINDS_MAX = 256
+_ARGUMENT = re.compile(r"%[^a-zA-Z]*[a-zA-Z]")
 
 
 class Repeats(logging.Filter):
     """Lets one line of a kind through in `every_s`; the next one says how many were left out.
 
-    A kind is a logger, a level and a message before its arguments. Loggers under `own` pass always.
+    A kind is a logger, a level and a message before its arguments; with them, where it is nothing but arguments
+    (warnings are logged as "%s"). Loggers under `own` pass always.
     """
 
     def __init__(
@@ -27,7 +30,7 @@ class Repeats(logging.Filter):
         """Whether the line is written; called under the handler's lock."""
         if record.name == self._own or record.name.startswith(f"{self._own}."):
             return True
-        kind = (record.name, record.levelno, str(record.msg))
+        kind = (record.name, record.levelno, _kind_of(record))
         now_s = self._now_s()
         passed_s, left_out = self._kinds.get(kind, (-self._every_s, 0))
         if now_s - passed_s < self._every_s:
@@ -40,3 +43,8 @@ class Repeats(logging.Filter):
             record.msg = f"{record.getMessage()} (and {left_out} more like it)"
             record.args = ()
         return True
+
+
+def _kind_of(record: logging.LogRecord) -> str:
+    message = str(record.msg)
+    return message if any(map(str.isalnum, _ARGUMENT.sub("", message))) else record.getMessage()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from confluent_kafka import Producer
 
-from events.codec import encode
+from events.codec import encode, encode_envelope
 from events.flatten import HashCache, to_columns
 from events.ids import ItemId, UserId
 from events.pseudonyms import Pseudonyms
@@ -95,6 +95,18 @@ class Storefront:
         assert self._producer.flush(60) == 0
         assert problems == []
         return [places[number] for number in sorted(places)]
+
+    def send_enveloped(self, events: Iterable[AnyUserEvent], *, at_once: int) -> None:
+        """Envelopes of at most `at_once` events each, of one topic and partition; their order stays within those."""
+        keys = self.settings.redis.key_space(partitions=self.kafka.partitions)
+        homes: dict[tuple[Topic, int], list[AnyUserEvent]] = {}
+        for event in events:
+            homes.setdefault((topic_of(event), keys.partition(event.user_id)), []).append(event)
+        self.send_raw(
+            (topic, there[start].user_id.encode(), encode_envelope(there[start : start + at_once]))
+            for (topic, _), there in homes.items()
+            for start in range(0, len(there), at_once)
+        )
 
     def describe(self, *items: CatalogueItem) -> None:
         """Catalogue records."""

@@ -296,6 +296,5 @@ class SourceSet:
         return rows
 
     def _arrived(self, rows: NDArray[np.int32]) -> None:
-        for source in self.sources:
-            if isinstance(source, NewArrivals):
-                source.arrived(rows)
+        for source in (source for source in self.sources if isinstance(source, NewArrivals)):
+            source.arrived(rows)

@@ -2,13 +2,12 @@
 and neither tells the others what to buy."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from events.codec import encode_envelope
 from events.ids import stable_hash
 from events.topics import Topic
 from events.types import AnyUserEvent
@@ -49,13 +48,6 @@ def bot_clicks(after_ms: int) -> list[AnyUserEvent]:
     ]
 
 
-def envelopes(events: Sequence[AnyUserEvent]) -> Iterator[tuple[Topic, bytes, bytes]]:
-    """Of one user, `AT_ONCE` in each."""
-    for start in range(0, len(events), AT_ONCE):
-        some = events[start : start + AT_ONCE]
-        yield Topic.CLICKS, some[0].user_id.encode(), encode_envelope(some)
-
-
 def events_of(users: Sequence[str], *, settings: Settings) -> list[int]:
     """How many events each user's state in Redis has counted."""
     keys = settings.redis.key_space(partitions=settings.kafka.partitions)
@@ -78,8 +70,8 @@ def test_a_heavy_user_and_a_bot_are_counted_and_stop_nobody(
         system.wait_ready()
         before = storefront.send(visits(300, users=30))
         storefront.wait_answered(before)
-        storefront.send_raw(envelopes(heavy_clicks()))
-        storefront.send_raw(envelopes(bot_clicks(end_ms)))
+        storefront.send_enveloped(heavy_clicks(), at_once=AT_ONCE)
+        storefront.send_enveloped(bot_clicks(end_ms), at_once=AT_ONCE)
         everything = len(before) + HEAVY_EVENTS + BOT_EVENTS
         (shopper,) = storefront.send([view("c-late", "i-3", number=10**6, at_ms=end_ms + BOT_EVENTS)])
 

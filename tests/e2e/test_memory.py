@@ -11,7 +11,6 @@ import numpy as np
 import psutil
 import pytest
 
-from events.codec import encode_envelope
 from events.ids import ItemId
 from events.topics import Topic
 from events.types import AnyUserEvent, CatalogueItem
@@ -31,7 +30,7 @@ pytestmark = [
 ]
 DAY_MS = 86_400_000
 DAYS, WARM_DAYS = 60, 25
-SHOPPERS_A_DAY, ITEMS_A_DAY, EVENTS_A_SHOPPER = 350, 90, 3
+SHOPPERS_A_DAY, ITEMS_A_DAY, CLICKS_A_SHOPPER = 350, 90, 2
 SOURCES = {**SMALL, "items": 256, "users": 1024, "sessions": 2048}  # a twentieth of what comes
 LEARNER = {"deep": False, "batch_units": 64, "publish_every_batches": 8, "users": 1024, "open_slates": 1024}
 AT_ONCE = 100  # events of an envelope
@@ -43,48 +42,27 @@ class Season:
     def __init__(self, storefront: Storefront, system: System) -> None:
         self._storefront = storefront
         self._system = system
-        self._keys = storefront.settings.redis.key_space(partitions=storefront.kafka.partitions)
         self.events = 0
-        self.items = 0
 
     def live(self, day: int) -> None:
         items = [f"item-{day}-{at}" for at in range(ITEMS_A_DAY)]
         self._storefront.describe(
             *(CatalogueItem(item_id=ItemId(item), item_name=f"thing {item}") for item in items)
         )
-        self.items += len(items)
-        clicks, baskets = self._visits(day, items)
-        self._storefront.send_raw(
-            [*self._enveloped(clicks, Topic.CLICKS), *self._enveloped(baskets, Topic.PURCHASES)]
-        )
+        self._storefront.send_enveloped(self._visits(day, items), at_once=AT_ONCE)
         wait_for(self._known, what=f"day {day} in every worker", timeout_s=120)
 
-    def _visits(self, day: int, items: Sequence[str]) -> tuple[list[AnyUserEvent], list[AnyUserEvent]]:
+    def _visits(self, day: int, items: Sequence[str]) -> Iterator[AnyUserEvent]:
         chance = np.random.default_rng(day)
-        clicks: list[AnyUserEvent] = []
-        baskets: list[AnyUserEvent] = []
         for shopper in range(SHOPPERS_A_DAY):
             user = f"user-{day}-{shopper}"
-            for item in chance.integers(0, len(items), EVENTS_A_SHOPPER - 1).tolist():
-                clicks.append(self._event(view, user, items[item], day=day))
-            baskets.append(self._event(purchase, user, items[shopper % len(items)], day=day))
-        return clicks, baskets
+            for item in chance.integers(0, len(items), CLICKS_A_SHOPPER).tolist():
+                yield view(user, items[item], **self._next(day))
+            yield purchase(user, items[shopper % len(items)], **self._next(day))
 
-    def _event(self, make: object, user: str, item: str, *, day: int) -> AnyUserEvent:
+    def _next(self, day: int) -> dict[str, int]:
         self.events += 1
-        at_ms = START_MS + day * DAY_MS + self.events
-        return make(user, item, number=self.events, at_ms=at_ms)  # type: ignore[operator,no-any-return]
-
-    def _enveloped(
-        self, events: Sequence[AnyUserEvent], topic: Topic
-    ) -> Iterator[tuple[Topic, bytes, bytes]]:
-        home: dict[int, list[AnyUserEvent]] = {}
-        for event in events:
-            home.setdefault(self._keys.partition(event.user_id), []).append(event)
-        for of_partition in home.values():
-            for start in range(0, len(of_partition), AT_ONCE):
-                some = of_partition[start : start + AT_ONCE]
-                yield topic, some[0].user_id.encode(), encode_envelope(some)
+        return {"number": self.events, "at_ms": START_MS + day * DAY_MS + self.events}
 
     def _known(self) -> bool:
         system = self._system

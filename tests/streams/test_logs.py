@@ -132,3 +132,10 @@ def test_what_is_written_goes_through_it() -> None:
     for _ in range(3):
         logging.getLogger("aiokafka").error("no connection")
     assert stream.getvalue().count("no connection") == 1
+
+
+def test_messages_of_nothing_but_arguments_are_told_apart_by_them() -> None:
+    stream = _lines()
+    for text in ("old", "old", "slow"):
+        logging.getLogger("py.warnings").warning("%s", text)
+    assert [line.split()[-1] for line in stream.getvalue().splitlines()] == ["old", "slow"]

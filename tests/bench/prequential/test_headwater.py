@@ -1,66 +1,31 @@
 """The product as a contender: it answers from what it has learnt, and only from that."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from bench.errors import BenchError
-from bench.prequential.engine import Engine, RankedOnce
+from bench.prequential.engine import RankedOnce
 from bench.prequential.headwater import Headwater, benchmark_settings
-from bench.prequential.variants import VARIANTS, Variant, variant_of
+from bench.prequential.variants import variant_of
 from events.columns import Kind
 from events.ids import UserId
 from events.item_vector import ItemVector, encode_item_vector
 from events.topics import Topic
 from events.types import AddToCart, Purchase, ViewItem
-from index.sources.assembly import IN_USE
-from load.columns import Columns
-from load.prequential.contender import Repeat, StreamInfo, Unit
-from load.prequential.prepared import Prepared, StreamConfig, prepare
+from load.prequential.contender import Query, Repeat, StreamInfo, Unit
+from load.prequential.prepared import Prepared
 from load.prequential.running import Run, run_contender
-from load.prequential.scoring import target_ranks, unit_metrics
-from load.prequential.units import ProtocolConfig
 from models.ranker import Ranker
 from streams.publisher import Record
 from streams.settings import Settings
-from tests.load.prequential.streams import START_MS, Popular, write_baskets
-
-UNITS = 300
-
-
-@pytest.fixture(scope="module")
-def small() -> Settings:
-    sources = {"items": 256, "users": 128, "sessions": 512}
-    return Settings().updated(sources=sources, serving={"candidates": 60})
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    folder = tmp_path_factory.mktemp("stream")
-    data = write_baskets(folder / "rows.parquet", baskets=UNITS)
-    return prepare(StreamConfig(data, ProtocolConfig("basket"), Columns()), folder=folder / "work")
-
-
-def contender(
-    info: StreamInfo, settings: Settings, *, name: str = "headwater-wide", seed: int = 7
-) -> Headwater:
-    variant = variant_of(name)
-    return Headwater(
-        info, name=name, variant=variant, settings=benchmark_settings(settings, variant=variant, seed=seed)
-    )
+from tests.bench.prequential.shop import UNITS, contender, first_query, recall
+from tests.load.prequential.streams import START_MS, Popular
 
 
 @pytest.fixture(scope="module")
 def wide(prepared: Prepared, small: Settings) -> Run:
     return run_contender(lambda: contender(prepared.info, small), units=prepared.units, info=prepared.info)
-
-
-def recall(run: Run, prepared: Prepared) -> NDArray[np.float64]:
-    ranks = target_ranks(run.lists, units=prepared.units, n_items=prepared.info.n_items)
-    return unit_metrics(ranks, units=prepared.units)["recall@5"]
 
 
 def test_it_learns_a_planted_taste_and_beats_popularity(prepared: Prepared, wide: Run) -> None:
@@ -127,13 +92,7 @@ def test_what_was_learnt_is_known_at_the_next_question(prepared: Prepared, small
     assert not ours.engine.learning._pending
 
 
-def first_query(unit: Unit):  # type: ignore[no-untyped-def]
-    from load.prequential.contender import Query
-
-    return Query(unit.index, unit.at_ms, unit.user, unit.session)
-
-
-def replace_query(unit: Unit, *, at_ms: int):  # type: ignore[no-untyped-def]
+def replace_query(unit: Unit, *, at_ms: int) -> Query:
     return replace(first_query(unit), at_ms=at_ms)
 
 
@@ -231,87 +190,3 @@ def test_a_catalogue_item_is_recommended_only_when_its_time_is_past(
         if unit.index == 25:
             break
     assert rows == [False] * 21 + [True] * 5  # not at that very moment, which is unit 20
-
-
-@pytest.mark.parametrize("source", IN_USE)
-def test_every_source_can_be_left_out_and_the_rest_still_learns(
-    prepared: Prepared, small: Settings, source: str
-) -> None:
-    name = f"headwater-no-{source.replace('_', '-')}"
-    variant = replace(variant_of(name), deep=False)
-    settings = benchmark_settings(small, variant=variant, seed=7)
-    ours = Headwater(prepared.info, name=name, variant=variant, settings=settings)
-    assert source not in ours.engine.sources.names
-    assert len(ours.engine.sources.names) == len(IN_USE) - 1
-    for unit in prepared.units:
-        answer = ours.recommend(first_query(unit), k=20)
-        ours.learn(unit)
-        if unit.index == 70:
-            break
-    assert ours.engine.steps == 2
-    assert len(answer) == 20
-
-
-def test_variants_are_what_they_say(small: Settings) -> None:
-    assert not benchmark_settings(small, variant=variant_of("headwater-wide"), seed=7).learner.deep
-    pure = benchmark_settings(small, variant=Variant(), seed=7)
-    assert (pure.serving.slate_size, pure.serving.temperature) == (20, 0.0)
-    slate = benchmark_settings(small, variant=variant_of("headwater-slate"), seed=7)
-    assert slate.serving.temperature == small.serving.temperature > 0
-    assert {
-        "headwater",
-        "headwater-slate",
-        "headwater-wide",
-        "headwater-frozen",
-        "headwater-full",
-    } <= VARIANTS.keys()
-    with pytest.raises(BenchError, match="headwater-now"):
-        variant_of("headwater-now")
-
-
-def lora_of(engine: Engine) -> Iterator[NDArray[np.float32]]:
-    assert engine.learner.ranker.deep is not None
-    for name, parameter in engine.learner.ranker.deep.backbone.named_parameters():
-        if "lora_" in name:
-            yield parameter.detach().numpy().copy()
-
-
-def offsets_of(engine: Engine) -> NDArray[np.float32]:
-    """The largest change of each learnable weight of the backbone itself."""
-    arrays = engine.learner.ranker.snapshot()
-    return np.array([np.abs(array).max() for name, array in arrays.items() if name.endswith(".delta")])
-
-
-@pytest.mark.parametrize(
-    ("name", "moves"), [("headwater", True), ("headwater-frozen", False), ("headwater-full", False)]
-)
-def test_frozen_and_full_learn_around_an_adapter_that_stays(
-    prepared: Prepared, small: Settings, name: str, moves: bool
-) -> None:
-    ours = contender(prepared.info, small, name=name)
-    before = list(lora_of(ours.engine))
-    for unit in prepared.units:
-        if unit.index == 8 * 32:  # deep steps come with every fourth training step
-            break
-        ours.recommend(first_query(unit), k=20)
-        ours.learn(unit)
-    after = list(lora_of(ours.engine))
-    assert ours.engine.steps == 8
-    assert any((new != old).any() for new, old in zip(after, before, strict=True)) is moves
-    assert (offsets_of(ours.engine) > 0).any() == (name == "headwater-full")
-
-
-def test_slates_teach_the_bandit_whether_they_held_what_was_taken(
-    prepared: Prepared, small: Settings
-) -> None:
-    variant = replace(variant_of("headwater-slate"), deep=False)
-    ours = Headwater(
-        prepared.info,
-        name="headwater-slate",
-        variant=variant,
-        settings=benchmark_settings(small, variant=variant, seed=7),
-    )
-    run = run_contender(lambda: ours, units=prepared.units, info=prepared.info)
-    assert ours.engine.bandit.updates >= UNITS - 1
-    assert 0.5 < ours.engine.bandit.means().max() <= 1
-    assert recall(run, prepared)[UNITS // 2 :].mean() > 0.3
