@@ -80,8 +80,8 @@ def attach(
 ) -> None:
     """Give `app` the one agent that it has: `step` on micro-batches of `topics`, in order within a partition.
 
-    A micro-batch is what came while the one before was worked on: one record in quiet times, up to about
-    `batch_max` in busy ones. Nothing waits for a timer.
+    A micro-batch is what one fetch brought, and all that came while the one before was worked on: one record in
+    quiet times, up to about `batch_max` in busy ones.
     """
 
     async def take(stream: Any) -> None:
@@ -94,8 +94,8 @@ def attach(
 
 
 async def micro_batches(stream: Any, *, batch_max: int) -> AsyncIterator[list[Any]]:
-    """The stream's events, not acked, in lists of what came since the one before was asked for: `batch_max`
-    records, at most one bundle more, of every partition in turn."""
+    """The stream's events, not acked, in lists of what came since the one before was asked for, fetches whole:
+    `batch_max` records, at most one bundle more, of every partition in turn."""
     arrived = _Arrived(batch_max)
 
     async def gather() -> None:
@@ -107,7 +107,9 @@ async def micro_batches(stream: Any, *, batch_max: int) -> AsyncIterator[list[An
     gathering.add_done_callback(lambda _task: arrived.changed.set())
     try:
         while not gathering.done():
-            if events := await arrived.take():
+            await arrived.changed.wait()
+            await stream.app.consumer.handed_over.wait()  # a fetch is a batch, not one for each partition
+            if events := arrived.take():
                 for event in events:
                     event.app.consumer.taken(event.message)
                 yield events
@@ -129,10 +131,8 @@ class _Arrived:
         self._queues.setdefault(event.message.partition, deque()).append(event)
         self.changed.set()
 
-    async def take(self) -> list[Any]:
-        """Some events of every partition, `limit` records or a bundle more, once there are any; none when
-        `changed` was set for another reason."""
-        await self.changed.wait()
+    def take(self) -> list[Any]:
+        """Some events of every partition, `limit` records or a bundle more; none when there are none."""
         taken: list[Any] = []
         records = 0
         while self._queues and records < self._limit:

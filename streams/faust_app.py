@@ -31,6 +31,7 @@ class AppConfig:
     commit_interval_s: float = 0.5  # what a kill -9 redelivers
     fetch_wait_ms: int | None = None  # None: Faust's 1,500; 20-50 on the embedded broker
     fetch_min_bytes: int = 1  # less makes a fetch wait
+    fetch_every_ms: int = 0  # the time between an answer and the next fetch
     credentials: Any = None  # faust.auth credentials for SASL
 
 
@@ -76,6 +77,7 @@ def make_app(
         app,
         fetch_wait_ms=config.fetch_wait_ms,
         fetch_min_bytes=config.fetch_min_bytes,
+        fetch_every_ms=config.fetch_every_ms,
         start_offsets=start_offsets,
         on_positions=on_positions,
     )

@@ -1,21 +1,25 @@
-"""Faust's Kafka transport with what it hard-codes made right: the fetch wait, the assignor, the start offsets,
+"""Faust's Kafka transport with what it hard-codes made right: when it fetches, the assignor, the start offsets,
 and the cost of a record.
 
 Faust asks brokers to hold a fetch for 1.5 s; a broker that answers a held fetch late (the embedded one) then
-adds that to every click. And its round-robin assignor may give partition 3 of `clicks` and partition 3 of
-`purchases` to different workers; a user's events must meet in one worker, so partitions are assigned by range,
-which is the same for topics of the same partition count. A learner restored from a snapshot must read on from
-the offsets in it, whatever its group has committed. All go through private parts of aiokafka 0.14.0 and
-Faust 0.15.3, which pyproject.toml therefore pins exactly.
+adds that to every click. It fetches again as soon as it was answered, so that a busy worker is handed clicks by
+ones and twos, each of which costs it, the broker and the processor that they share as much as ten. And its
+round-robin assignor may give partition 3 of `clicks` and partition 3 of `purchases` to different workers; a user's
+events must meet in one worker, so partitions are assigned by range, which is the same for topics of the same
+partition count. A learner restored from a snapshot must read on from the offsets in it, whatever its group has
+committed. All go through private parts of aiokafka 0.14.0 and Faust 0.15.3, which pyproject.toml therefore pins
+exactly.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from time import monotonic
 from typing import Any, cast
 
 import aiokafka
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.protocol.fetch import FetchRequest
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
@@ -63,14 +67,36 @@ class Bundle(ConsumerMessage):
         self.covers = covers
 
 
+def paced(send: Callable[..., Awaitable[Any]], *, every_s: float) -> Callable[..., Awaitable[Any]]:
+    """An aiokafka client's `send` that leaves `every_s` seconds between a node's answer to a fetch and the next one.
+
+    What comes meanwhile comes in one answer. After a quiet moment nothing waits.
+    """
+    answered_s: dict[int, float] = {}
+
+    async def send_paced(node_id: int, request: Any, **options: Any) -> Any:
+        if not isinstance(request, FetchRequest):
+            return await send(node_id, request, **options)
+        left_s = answered_s.get(node_id, 0.0) + every_s - monotonic()
+        if left_s > 0:
+            await asyncio.sleep(left_s)
+        try:
+            return await send(node_id, request, **options)
+        finally:
+            answered_s[node_id] = monotonic()
+
+    return send_paced
+
+
 class RangeConsumerThread(AIOKafkaConsumerThread):
-    """Faust's consumer thread: fetches with the transport's wait, assigns by range, starts where it is told."""
+    """Faust's consumer thread: fetches as the transport says, assigns by range, starts where it is told."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         if transport.fetch_wait_ms is not None:
             consumer._fetch_max_wait_ms = transport.fetch_wait_ms
             consumer._fetch_min_bytes = transport.fetch_min_bytes
+        consumer._client.send = paced(consumer._client.send, every_s=transport.fetch_every_ms / 1000)
         self._assignor = RangePartitionAssignor
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)
         return consumer
@@ -115,6 +141,8 @@ class RangeConsumer(Consumer):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.handed_over = asyncio.Event()  # nothing of a fetch is still to come
+        self.handed_over.set()
         self._held: Counter[TP] = Counter()  # records handed over and not taken yet
         self._held_generation: Any = None
 
@@ -148,21 +176,30 @@ class RangeConsumer(Consumer):
             if fetched and not self.flow_active:
                 await self.perform_seek()
                 continue
-            for found, records in (fetched or {}).items():
-                place = ensure_TP(found)  # aiokafka's kind equals Faust's, which some of its sets insist on
-                if active is not None and place not in active and place not in self._buffered_partitions:
-                    continue
-                for bundle in self._bundles(place, records, generation_id=generation_id):
-                    if self.suspend_flow.is_set() or generation_id != self.app.consumer_generation_id:
-                        break
-                    self._held[place] += len(bundle.records)
-                    await self.callback(bundle)
-                    if self.suspend_flow.is_set() or generation_id != self.app.consumer_generation_id:
-                        break  # a rebalance came between: its seek says what has been read
-                    self._read_offset[place] = bundle.offset
-                    await asyncio.sleep(0)
-                if self._held[place] >= _HELD_MAX:
-                    self.on_buffer_full(place)
+            self.handed_over.clear()
+            try:
+                await self._hand_over(fetched or {}, active=active, generation_id=generation_id)
+            finally:
+                self.handed_over.set()
+
+    async def _hand_over(
+        self, fetched: Mapping[Any, Sequence[Any]], *, active: Any, generation_id: int
+    ) -> None:
+        for found, records in fetched.items():
+            place = ensure_TP(found)  # aiokafka's kind equals Faust's, which some of its sets insist on
+            if active is not None and place not in active and place not in self._buffered_partitions:
+                continue
+            for bundle in self._bundles(place, records, generation_id=generation_id):
+                if self.suspend_flow.is_set() or generation_id != self.app.consumer_generation_id:
+                    break
+                self._held[place] += len(bundle.records)
+                await self.callback(bundle)
+                if self.suspend_flow.is_set() or generation_id != self.app.consumer_generation_id:
+                    break  # a rebalance came between: its seek says what has been read
+                self._read_offset[place] = bundle.offset
+                await asyncio.sleep(0)
+            if self._held[place] >= _HELD_MAX:
+                self.on_buffer_full(place)
 
     def taken(self, bundle: Bundle) -> None:
         """The agent has the bundle; its partition may have room again."""
@@ -220,11 +257,13 @@ class HeadwaterTransport(Transport):
         *,
         fetch_wait_ms: int | None,
         fetch_min_bytes: int = 1,
+        fetch_every_ms: int = 0,
         start_offsets: Mapping[tuple[str, int], int] | None = None,
         on_positions: OnPositions = lambda _positions: None,
     ) -> None:
         super().__init__(url, app)
         self.fetch_wait_ms = fetch_wait_ms
         self.fetch_min_bytes = fetch_min_bytes
+        self.fetch_every_ms = fetch_every_ms
         self.start_offsets = start_offsets
         self.on_positions = on_positions

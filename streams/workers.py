@@ -55,7 +55,7 @@ from streams.topics import specs, topic_name, topics_read
 from streams.warming import warm_up
 
 log = get_logger("worker")
-_FETCH_WAIT_MS = 6  # of shoppers' own events
+_FETCH_WAIT_MS = 50  # of shoppers' own events, for the first of them
 _FOLLOW_WAIT_MS = 25  # of everybody's, which no shopper waits for
 _SWITCH_INTERVAL_S = 0.0005  # a click never waits longer than this for a reader thread's Python
 
@@ -252,7 +252,7 @@ def app_config(settings: Settings, *, role: Role) -> AppConfig:
         session_timeout_s=kafka.session_timeout_s,
         heartbeat_s=kafka.heartbeat_s,
         fetch_wait_ms=kafka.fetch_wait_ms or _FETCH_WAIT_MS,
-        fetch_min_bytes=kafka.fetch_min_bytes,
+        fetch_every_ms=kafka.fetch_every_ms,
         commit_interval_s=kafka.commit_interval_s,
         credentials=kafka.faust_credentials(),
     )

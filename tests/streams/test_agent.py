@@ -21,6 +21,10 @@ class Consumer:
     """Counts what was taken of each partition."""
 
     taken_of: Counter[int] = field(default_factory=Counter)
+    handed_over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.handed_over.set()
 
     def taken(self, bundle: Bundle) -> None:
         self.taken_of[bundle.partition] += len(bundle.records)
@@ -42,8 +46,9 @@ class Stream:
 
     enable_acks = True
 
-    def __init__(self, events: list[Event]) -> None:
+    def __init__(self, events: list[Event], *, app: App) -> None:
         self._events = events
+        self.app = app
         self.current_event: Any = None
 
     async def __aiter__(self) -> AsyncIterator[None]:
@@ -77,7 +82,7 @@ def test_click_behind_another_partitions_backlog_is_in_the_first_batch() -> None
     )
 
     async def all_batches() -> list[list[tuple[int, int]]]:
-        batches = micro_batches(Stream(waiting), batch_max=256)
+        batches = micro_batches(Stream(waiting, app=app), batch_max=256)
         found: list[list[tuple[int, int]]] = []
         async for events in batches:
             found.append([r[1:3] for event in events for r in event.message.records])
@@ -92,6 +97,35 @@ def test_click_behind_another_partitions_backlog_is_in_the_first_batch() -> None
     late = [place for batch in found for place in batch if place[0] == 0]
     assert late == [(0, offset) for offset in range(6_400)]
     assert consumer.taken_of == {0: 6_400, 1: 1, 2: 1}
+
+
+def test_fetch_of_many_partitions_is_one_batch() -> None:
+    consumer = Consumer()
+    app = App(consumer)
+    arriving = (
+        bundles(0, records=1, app=app) + bundles(1, records=1, app=app) + bundles(2, records=1, app=app)
+    )
+
+    class Handing(Stream):
+        """Hands its events over with a pause after each, as the consumer does."""
+
+        async def __aiter__(self) -> AsyncIterator[None]:
+            consumer.handed_over.clear()
+            for event in self._events:
+                self.current_event = event
+                yield
+                await asyncio.sleep(0.01)
+            consumer.handed_over.set()
+            await asyncio.Event().wait()
+
+    async def first() -> list[int]:
+        batches = micro_batches(Handing(arriving, app=app), batch_max=256)
+        try:
+            return [event.message.partition for event in await anext(batches)]
+        finally:
+            await batches.aclose()  # type: ignore[attr-defined]
+
+    assert asyncio.run(first()) == [0, 1, 2]
 
 
 def test_event_loop_gets_its_turn_between_the_parts_of_long_work() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.protocol.fetch import FetchRequest
 from faust.types import TP
 
 from events.topics import Topic
@@ -17,6 +18,7 @@ from streams.faust_app import AppConfig, make_app
 from streams.log_reader import LogRecord
 from streams.settings import KafkaSettings, Settings
 from streams.topics import topic_name
+from streams.transport import paced
 from tests.storefront import Storefront, purchase, view
 
 Until = Callable[[], bool]
@@ -96,6 +98,32 @@ def run(*readers: Reader, until: Until, then: Callable[[], Awaitable[None]] | No
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def test_fetches_of_a_node_are_spaced_and_nothing_else_is() -> None:
+    fetch = FetchRequest(50, 1, 1_000, 0, [])
+    every_s = 0.05
+
+    async def run() -> tuple[list[float], list[float], list[float], float]:
+        async def send(_node_id: int, _request: Any) -> str:
+            return "answered"
+
+        send_paced = paced(send, every_s=every_s)
+
+        async def took_s(node_id: int, request: Any) -> float:
+            started = time.monotonic()
+            assert await send_paced(node_id, request) == "answered"
+            return time.monotonic() - started
+
+        one = [await took_s(1, fetch) for _ in range(3)]
+        other = [await took_s(2, fetch)]
+        rest = [await took_s(1, object()) for _ in range(3)]
+        await asyncio.sleep(every_s)
+        return one, other, rest, await took_s(1, fetch)
+
+    one, other, rest, after_quiet = asyncio.run(run())
+    assert one[0] < every_s / 2 < every_s * 0.9 < min(one[1:])
+    assert max(*other, *rest, after_quiet) < every_s / 2
 
 
 def test_everything_is_read_with_our_wait_and_our_assignor(shop: Storefront, tmp_path: Path) -> None:
