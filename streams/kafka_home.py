@@ -72,12 +72,8 @@ class KafkaHome:
         self._folder = folder or Path(self._temporary.name if self._temporary else "")
         self._properties = properties
         self._log4j = self._folder / "log4j2.properties"
-        self._java = [
-            java,
-            f"-Xmx{heap}",
-            f"-Xms{heap}",
-            "-XX:+UseSerialGC",
-        ]  # a heap that grows stops it to collect
+        # All of the heap at once: one that grows stops the broker to collect.
+        self._java = [java, f"-Xmx{heap}", f"-Xms{heap}", "-XX:+UseSerialGC"]
         self._java += [f"-Dlog4j2.configurationFile={self._log4j}", "-cp", f"{home.resolve()}/libs/*"]
         self._child: Child | None = None
 
