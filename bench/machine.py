@@ -2,6 +2,8 @@
 
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +24,7 @@ _PACKAGES = (
     "torch",
     "transformers",
     "faiss-cpu",
+    "faiss-gpu",
     "numba",
     "numpy",
 )
@@ -32,6 +35,7 @@ class Machine:
     """The machine, its load when the run began, the versions that matter, and the command that was typed."""
 
     cpu: str
+    gpu: str | None  # the first one's name, where the driver's own tool tells it
     cores: int  # that this process may use
     memory_gib: float
     system: str
@@ -47,6 +51,7 @@ class Machine:
         one, five, fifteen = os.getloadavg()
         return cls(
             cpu=cpu_model(),
+            gpu=gpu_model(),
             cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,
             memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
             system=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -62,7 +67,14 @@ class Machine:
 
     def line(self) -> str:
         """One line for a reader."""
-        return f"{self.cpu}, {self.cores} cores, {self.memory_gib:g} GiB, Python {self.python}"
+        parts = [
+            self.cpu,
+            f"{self.cores} cores",
+            f"{self.memory_gib:g} GiB",
+            self.gpu,
+            f"Python {self.python}",
+        ]
+        return ", ".join(part for part in parts if part)
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
@@ -73,6 +85,17 @@ def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
             if name.strip() == "model name" and value.strip():
                 return value.strip()
     return platform.processor() or platform.machine()
+
+
+def gpu_model() -> str | None:
+    """The first GPU's name, None where nvidia-smi is not there or sees none."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    asked = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    told = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+    names = told.stdout.splitlines() if told.returncode == 0 else []
+    return names[0].strip() if names else None
 
 
 def _version(package: str) -> str | None:

@@ -6,7 +6,7 @@ candidate, the shortest text that a cross-encoder could be given here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -23,7 +23,7 @@ from bench.shop import catalogue, stream, until
 from bench.telling import Tell, silent
 from events.topics import Topic
 from models.batch import RankBatch
-from models.device import pick_device, pick_dtype
+from models.device import device_name, pick_device, pick_dtype
 from models.pretrained import load_encoder, load_tokenizer
 from streams.settings import Settings
 
@@ -38,6 +38,7 @@ class RerankConfig:
     candidates: int = 100
     events: int = 2_000
     rounds: int = 30
+    batches: tuple[int, ...] = (1, 32)  # requests that are scored together
 
     def __post_init__(self) -> None:
         if self.candidates < 10 or self.events < 1 or self.rounds < 1:
@@ -45,6 +46,8 @@ class RerankConfig:
                 f"candidates is {self.candidates}, events {self.events}, rounds {self.rounds}; "
                 "expected at least 10, 1 and 1"
             )
+        if not self.batches or min(self.batches) < 1:
+            raise ValueError(f"batches is {self.batches}; each must be at least 1")
 
 
 class CrossEncoder:
@@ -116,7 +119,39 @@ def run_rerank(
             for name, ms in zip(times, np.diff(marks) * 1e3, strict=True):
                 times[name].append(float(ms))
             widths.append(int(tokens["input_ids"].shape[1]))
-    return _report(config, times, widths, settings=settings, machine=machine, cross=cross, dtype=str(dtype))
+    batched = {}
+    for size in config.batches:
+        tell(f"{config.rounds} batches of {size}")
+        batched[f"batch_{size}"] = _batched(offline, ranked, size=size, rounds=config.rounds)
+    return _report(
+        config,
+        times,
+        widths,
+        batched=batched,
+        settings=settings,
+        machine=machine,
+        cross=cross,
+        on=f"{device_name(device)}, {str(dtype).removeprefix('torch.')}",
+    )
+
+
+def _batched(offline: Offline, ranked: Sequence[RankBatch], *, size: int, rounds: int) -> dict[str, float]:
+    """Requests a second where `size` shoppers are scored together, and how long each of them waits for it."""
+    ranker, table = offline.learner.ranker, offline.recommender.item_table()
+    took = []
+    for turn in range(-_WARM_UP, rounds):
+        batch = _together([ranked[(turn * size + at) % len(ranked)] for at in range(size)])
+        started = perf_counter()
+        ranker.score(batch, table, deep=True)
+        if turn >= 0:
+            took.append((perf_counter() - started) * 1e3)
+    p50, p99 = np.percentile(took, [50, 99]).tolist()
+    return {"p50_ms": p50, "p99_ms": p99, "requests_per_s": size / p50 * 1e3}
+
+
+def _together(batches: Sequence[RankBatch]) -> RankBatch:
+    parts = (np.concatenate([getattr(batch, part.name) for batch in batches]) for part in fields(RankBatch))
+    return RankBatch(*parts)
 
 
 def _slates(
@@ -163,16 +198,17 @@ def _report(
     times: dict[str, list[float]],
     widths: list[int],
     *,
+    batched: dict[str, dict[str, float]],
     settings: Settings,
     machine: Machine,
     cross: CrossEncoder,
-    dtype: str,
+    on: str,
 ) -> BenchReport:
     ours = median(times["ours"])
     theirs = median(np.add(times["tokenise"], times["forward"]).tolist())
     return BenchReport(
         name="rerank",
-        figures={"ours_ms": ours, "cross_encoder_ms": theirs, "ratio": theirs / ours},
+        figures={"ours_ms": ours, "cross_encoder_ms": theirs, "ratio": theirs / ours, **batched},
         goals=(Goal("ratio", 50, at_least=True),),
         details={
             "wide_ms": median(times["wide"]),
@@ -185,7 +221,8 @@ def _report(
             "candidates": config.candidates,
             "deep_candidates": settings.serving.deep_candidates,
             "cross_encoder_layers": cross.layers,
-            "dtype": dtype.removeprefix("torch."),
+            "layers": settings.deep.layers,
+            "device": on,
             "threads": settings.learner.threads,
             "events": config.events,
             "rounds": config.rounds,
@@ -193,7 +230,8 @@ def _report(
         notes=(
             "ours: the wide part on every candidate and the transformer on the best deep_candidates of them, as "
             "served; features and text vectors are given. The cross-encoder reads (title of the latest item, "
-            "title of the candidate) and tokenises them, as it would have to. Medians, sides taking turns.",
+            "title of the candidate) and tokenises them, as it would have to. Medians, sides taking turns. batch_n: "
+            "n requests scored together, each of which waits for all of them",
         ),
         machine=machine,
     )

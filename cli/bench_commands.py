@@ -7,6 +7,7 @@ import typer
 
 from bench.machine import Machine
 from bench.telling import tell_on_stderr
+from cli.bench_device import JsonOption, index, sizes_of, training_step
 from cli.bench_diversity import diversity
 from cli.bench_drift import drift
 from cli.bench_fuzz import fuzz
@@ -22,8 +23,9 @@ app.command("drift")(drift)
 app.command("diversity")(diversity)
 app.command("options")(options)
 app.command("fuzz")(fuzz)
+app.command("training-step")(training_step)
+app.command("index")(index)
 
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the figures here, as JSON.")]
 BrokerOption = Annotated[
     Literal["embedded", "kafka"],
     typer.Option(help="kafka: KAFKA_BOOTSTRAP_SERVERS, or one started from KAFKA_HOME."),
@@ -57,12 +59,17 @@ def rerank(
     candidates: Annotated[int, typer.Option(min=10, help="Of each shopper.")] = 100,
     events: Annotated[int, typer.Option(min=1, help="Of the shipped stream, learnt first.")] = 2_000,
     rounds: Annotated[int, typer.Option(min=1, help="Both sides are timed so often.")] = 30,
+    batches: Annotated[
+        str, typer.Option(help="Requests scored together, sizes separated by commas.")
+    ] = "1,32",
     json: JsonOption = None,
 ) -> None:
     """A hundred candidates of one shopper: our ranker beside a cross-encoder over the same titles."""
     from bench.rerank import RerankConfig, run_rerank
 
-    config = RerankConfig(candidates=candidates, events=events, rounds=rounds)
+    config = RerankConfig(
+        candidates=candidates, events=events, rounds=rounds, batches=sizes_of(batches, option="--batches")
+    )
     settings = context_of(context).settings()
     run_rerank(config, settings=settings, machine=Machine.describe(), tell=tell_on_stderr()).publish(json)
 
@@ -78,10 +85,7 @@ def recommend(
     """One shopper's recommend() by stage, after the shipped stream, alone and in batches."""
     from bench.recommend import RecommendBenchConfig, run_recommend
 
-    try:
-        sizes = tuple(int(size) for size in batches.split(","))
-    except ValueError as error:
-        raise typer.BadParameter(f"--batches is {batches!r}; expected numbers as in 1,32") from error
+    sizes = sizes_of(batches, option="--batches")
     config = RecommendBenchConfig(events=events, batches=sizes, rounds=rounds)
     settings = context_of(context).settings()
     run_recommend(config, settings=settings, machine=Machine.describe(), tell=tell_on_stderr()).publish(json)

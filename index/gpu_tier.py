@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from index.main_tier import FlatTier, MainTier
+from index.main_tier import FlatTier, IvfTier, MainTier
 
 _MAX_K = 2048  # the most neighbours that a GPU index gives
 _SLACK = 64
@@ -29,7 +29,7 @@ def usable_device(wanted: Device) -> Literal["cpu", "gpu"]:
         return "gpu"
     if wanted == "gpu":
         reason = (
-            "it sees no GPU" if built_for_gpu else "it was built for the CPU only (install headwater[gpu])"
+            "it sees no GPU" if built_for_gpu else "it was built for the CPU only (docs/operations.md, GPU)"
         )
         _log.warning("device 'gpu' was asked for, but FAISS cannot use one: %s; searching on the CPU", reason)
     return "cpu"
@@ -37,11 +37,20 @@ def usable_device(wanted: Device) -> Literal["cpu", "gpu"]:
 
 def to_gpu(tier: MainTier) -> "GpuTier":
     """`tier` copied to the first GPU as float16."""
-    resources = faiss.StandardGpuResources()
+    return GpuTier(tier, searcher=_copied(tier.faiss_index(), float16=True))
+
+
+def built_on_gpu(rows: NDArray[np.int32], vectors: NDArray[np.float16], *, nprobe: int) -> IvfTier:
+    """As IvfTier.build, on the host, with the nearest centroids found on the first GPU in float32."""
+    return IvfTier.build(rows, vectors, nprobe=nprobe, searched_on=_copied)
+
+
+def _copied(index: Any, *, float16: bool = False) -> Any:
+    """A copy of a CPU index on the first GPU."""
     options = faiss.GpuClonerOptions()
-    options.useFloat16 = True
+    options.useFloat16 = float16
     options.use_cuvs = False  # cuVS has no copy of a scalar quantizer
-    return GpuTier(tier, searcher=faiss.index_cpu_to_gpu(resources, 0, tier.faiss_index(), options))
+    return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index, options)
 
 
 class GpuTier:
@@ -70,7 +79,7 @@ class GpuTier:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """See MainTier."""
         held = len(self)
-        kept = held if keep is None else int(np.count_nonzero(keep[self.rows]))
+        kept = held if keep is None else min(held, int(np.count_nonzero(keep)))
         m = min(n, kept)
         if m == 0 or len(queries) == 0 or m > _MAX_K:
             return self._host.search(queries, n, keep=keep)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from index import item_snapshot
 from index.filters import check_exclude, merge, padded
 from index.fresh_tier import FreshTier
-from index.gpu_tier import Device, to_gpu, usable_device
+from index.gpu_tier import Device, built_on_gpu, to_gpu, usable_device
 from index.item_errors import RowError, VectorError
 from index.main_tier import FlatTier, IvfTier, MainTier
 from index.vectors import checked_queries, checked_rows, checked_vectors
@@ -259,7 +259,8 @@ class ItemIndex:
         if len(rows) <= self._limits.main_limit_flat:
             tier = FlatTier.build(rows, vectors)
         else:
-            tier = IvfTier.build(rows, vectors, nprobe=self._limits.nprobe)
+            build = built_on_gpu if self._device == "gpu" else IvfTier.build
+            tier = build(rows, vectors, nprobe=self._limits.nprobe)
         return to_gpu(tier) if self._device == "gpu" else tier
 
     def _absorb(self, main: IvfTier) -> None:

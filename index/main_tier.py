@@ -5,6 +5,7 @@ of its entries are still true: ItemIndex says so with `keep` at every search (th
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import faiss
@@ -20,7 +21,7 @@ _SEED = 1234  # of the training sample: the same vectors give the same lists
 
 
 class MainTier(Protocol):
-    """Vectors by item row. `keep` is (R,) bool by row; None keeps all."""
+    """Vectors by item row. `keep` is (R,) bool by row, true of rows held only; None keeps all."""
 
     @property
     def kind(self) -> str:
@@ -114,8 +115,19 @@ class IvfTier:
         self._held[rows] = True
 
     @classmethod
-    def build(cls, rows: NDArray[np.int32], vectors: NDArray[np.float16], *, nprobe: int) -> "IvfTier":
-        """A tier of (M,) rows and their (M, D) vectors, its lists trained on a sample of them."""
+    def build(
+        cls,
+        rows: NDArray[np.int32],
+        vectors: NDArray[np.float16],
+        *,
+        nprobe: int,
+        searched_on: Callable[[Any], Any] = lambda flat: flat,
+    ) -> "IvfTier":
+        """A tier of (M,) rows and their (M, D) vectors, its lists trained on a sample of them.
+
+        `searched_on` copies a flat index to where finding the nearest centroid is fast, a GPU, say: that is
+        nearly all of the work, in training and in assigning.
+        """
         n, dim = vectors.shape
         lists = max(1, min(int(4 * math.sqrt(n)), n // _POINTS_PER_LIST))
         index = faiss.IndexIVFScalarQuantizer(
@@ -128,11 +140,18 @@ class IvfTier:
         )
         chance = np.random.default_rng(_SEED)
         sample = chance.choice(n, size=min(n, lists * _TRAINING_POINTS_PER_LIST), replace=False)
-        index.train(vectors[np.sort(sample)].astype(np.float32))
+        learnt_from = vectors[np.sort(sample)].astype(np.float32)
+        clustering = faiss.Clustering(dim, lists, index.cp)
+        clustering.train(learnt_from, searched_on(faiss.IndexFlatIP(dim)))
+        index.quantizer.add(faiss.vector_to_array(clustering.centroids).reshape(lists, dim))
+        index.train(learnt_from)  # the lists are there: nothing but the codes is left to train
         index.set_direct_map_type(index.direct_map.Hashtable)
+        centroids = searched_on(index.quantizer)
         for start in range(0, n, _CHUNK):
             part = slice(start, start + _CHUNK)
-            index.add_with_ids(vectors[part].astype(np.float32), rows[part].astype(np.int64))
+            added, ids = vectors[part].astype(np.float32), rows[part].astype(np.int64)
+            _, nearest = centroids.search(added, 1)  # (n, 1) int64
+            index.add_core(len(ids), *(faiss.swig_ptr(array) for array in (added, ids, nearest)))
         return cls(index, rows=rows, nprobe=nprobe, trained_on=n)
 
     @property
@@ -147,7 +166,7 @@ class IvfTier:
         self, queries: NDArray[np.float32], n: int, *, keep: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """See MainTier; approximate."""
-        kept = len(self) if keep is None else int(np.count_nonzero(keep & self._held_among(len(keep))))
+        kept = len(self) if keep is None else min(len(self), int(np.count_nonzero(keep)))
         m = min(n, kept)
         if m == 0 or len(queries) == 0:
             return _nothing(len(queries))
@@ -190,11 +209,6 @@ class IvfTier:
     def faiss_index(self) -> Any:
         """See MainTier."""
         return self._index
-
-    def _held_among(self, rows: int) -> NDArray[np.bool_]:
-        held = np.zeros(rows, dtype=np.bool_)
-        held[: len(self._held)] = self._held[:rows]
-        return held
 
 
 def read_tier(path: str, *, kind: str, rows: NDArray[np.int32], nprobe: int, trained_on: int) -> MainTier:

@@ -1,5 +1,6 @@
 """Where and in which precision the torch parts compute: the device, the dtype and the thread count."""
 
+import os
 from typing import Literal, get_args
 
 import torch
@@ -21,10 +22,27 @@ def pick_device(device: str) -> torch.device:
     if device == "cpu":
         return torch.device("cpu")
     if torch.cuda.is_available():
+        _repeatable_on_cuda()
         return torch.device("cuda")
     if device == "cuda":
         raise DeviceError("device is 'cuda', but torch sees no GPU; use 'auto' or 'cpu', or a CUDA torch")
     return torch.device("cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """What a report calls it: the GPU's own name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _repeatable_on_cuda() -> None:
+    """The same log gives the same weights on a GPU too: no kernel of this process may depend on chance.
+
+    cuBLAS reads its variable when it is first used; one that is set already is left as it is.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    # nothing here reads memory that it has not written
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def pick_dtype(dtype: str, *, device: torch.device) -> torch.dtype:

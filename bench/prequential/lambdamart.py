@@ -86,7 +86,8 @@ class TreeRanking(Headwater):
         config: LambdaMartConfig | None = None,
         refits: int = REFITS,
     ) -> None:
-        trees = LambdaMart(config or LambdaMartConfig(), seed=settings.learner.seed)
+        chosen = config or LambdaMartConfig(threads=settings.learner.threads)
+        trees = LambdaMart(chosen, seed=settings.learner.seed)
         engine = TreeEngine(settings, trees=trees)
         super().__init__(info, name=NAME, variant=VARIANT, settings=settings, vectors=vectors, engine=engine)
         self._every = max(1, -(-info.n_units // refits))

@@ -23,12 +23,13 @@ class LambdaMartConfig:
     rounds: int = 120
     learning_rate: float = 0.1
     units: int = 6000  # the latest units with a positive among their candidates
+    threads: int = 1  # of a fit; the same trees with any number
 
     def __post_init__(self) -> None:
-        if self.leaves < 2 or self.rounds < 1 or self.units < 1:
+        if self.leaves < 2 or min(self.rounds, self.units, self.threads) < 1:
             raise ConfigError(
-                f"LambdaMartConfig: leaves {self.leaves} must be >= 2, rounds {self.rounds} and "
-                f"units {self.units} >= 1"
+                f"LambdaMartConfig: leaves {self.leaves} must be >= 2, rounds {self.rounds}, "
+                f"units {self.units} and threads {self.threads} >= 1"
             )
         if not 0 < self.learning_rate <= 1:
             raise ConfigError(f"LambdaMartConfig.learning_rate is {self.learning_rate}; it must be in (0, 1]")
@@ -81,7 +82,7 @@ class LambdaMart:
             "objective": "lambdarank",
             "num_leaves": self.config.leaves,
             "learning_rate": self.config.learning_rate,
-            "num_threads": 1,
+            "num_threads": self.config.threads,
             "seed": self._seed,
             "deterministic": True,
             "force_col_wise": True,  # else it times both ways, and picks by the clock

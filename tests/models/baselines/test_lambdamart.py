@@ -1,4 +1,5 @@
 import importlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,11 @@ def test_learns_a_planted_rule_and_nothing_from_noise() -> None:
     assert shares[1] < 0.25  # one of 7.5 by chance
 
 
-def test_same_units_and_seed_same_scores_whatever_the_batches() -> None:
+def test_same_units_and_seed_same_scores_whatever_the_batches_and_threads() -> None:
     features, gains, valid = _slates(80, planted=True, seed=2)
     scores = []
-    for cuts in ((80,), (10, 50, 80)):
-        trees = LambdaMart(SMALL, seed=3)
+    for cuts, threads in (((80,), 1), ((10, 50, 80), 2)):
+        trees = LambdaMart(replace(SMALL, threads=threads), seed=3)
         start = 0
         for end in cuts:
             trees.add(features[start:end], gains=gains[start:end], valid=valid[start:end])
