@@ -13,16 +13,20 @@ from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from river.proba import Beta
 
 from models.errors import ConfigError, InputError, SnapshotError
 from models.slate import Bonus
+from models.slate_kernel import next_uniform
 
 Posterior: Any = Beta  # river annotates its counts as int, and computes with any real number
 
 _FORMAT = 1
-_DRAW_STREAM = 0x42414E444954  # sets the bandit's draws apart from the slate's, which share the seed
+_DRAW_STREAM = np.uint64(
+    0x42414E444954
+)  # sets the bandit's draws apart from the slate's, which share the seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +160,10 @@ class DiversityBandit:
                 f"contexts are in {contexts.min()}..{contexts.max()}; "
                 f"they must be in 0..{len(self.config.contexts) - 1}"
             )
-        probabilities = self._probabilities[contexts]  # (B, A)
-        bounds = np.cumsum(probabilities, axis=1)
-        arms = (bounds[:, :-1] <= _uniforms(seeds)[:, None]).sum(axis=1).astype(np.int32)
-        return arms, probabilities[np.arange(len(arms)), arms].astype(np.float32)
+        arms = np.empty(len(contexts), np.int32)
+        propensities = np.empty(len(contexts), np.float32)
+        _draw(self._probabilities, contexts, seeds, arms, propensities)
+        return arms, propensities
 
     def bonuses(self, arms: NDArray[np.int32]) -> NDArray[np.float32]:
         """(B, 3) float32 bonuses of (B,) arms, as `make_slates` takes them."""
@@ -279,9 +283,23 @@ class DiversityBandit:
         self._changed[context] = 0.0
 
 
-def _uniforms(seeds: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """(B,) one uniform in [0, 1) of each (B,) seed: splitmix64 on a stream of the bandit's own."""
-    state = (seeds ^ np.uint64(_DRAW_STREAM)) + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+@njit(nogil=True, cache=True)
+def _draw(
+    probabilities: NDArray[np.float64],
+    contexts: NDArray[np.int32],
+    seeds: NDArray[np.uint64],
+    arms: NDArray[np.int32],
+    propensities: NDArray[np.float32],
+) -> None:
+    """Fill `arms` and `propensities` (B,) from the rows of `probabilities` (contexts, A), by one uniform of each seed,
+    on a stream of the bandit's own."""
+    last = probabilities.shape[1] - 1
+    for b in range(len(contexts)):
+        _, uniform = next_uniform(seeds[b] ^ _DRAW_STREAM)
+        row = probabilities[contexts[b]]
+        arm, bound = 0, row[0]
+        while arm < last and bound <= uniform:
+            arm += 1
+            bound += row[arm]
+        arms[b] = arm
+        propensities[b] = row[arm]

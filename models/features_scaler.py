@@ -51,10 +51,10 @@ class Standardiser:
 
     def scale(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(F,) mean and (F,) 1/sd; 1/sd is 0 for a feature that never varied, so that it reads as 0."""
-        sd = np.sqrt(self.variance)
-        varies = sd > 1e-6 * np.abs(self.mean) + 1e-12
-        inverse = np.divide(1.0, sd, out=np.zeros_like(sd), where=varies)
-        return self.mean.astype(np.float32), inverse.astype(np.float32)
+        mean = np.empty(len(self.mean), np.float32)
+        inverse = np.zeros(len(self.mean), np.float32)
+        _scale(self.mean, self.variance, mean, inverse)
+        return mean, inverse
 
 
 def wide_inputs(
@@ -100,6 +100,21 @@ def _not_finite(features: NDArray[np.float32], valid: NDArray[np.bool_]) -> str:
     user, candidate, feature = (int(index) for index in bad[0])
     value = features[user, candidate, feature]
     return f"{len(bad)} places, first user {user}, candidate {candidate}, feature {feature} ({value}),"
+
+
+@numba.njit(nogil=True, cache=True)
+def _scale(
+    mean: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    mean32: NDArray[np.float32],
+    inverse32: NDArray[np.float32],
+) -> None:
+    """Fill `mean32`, and `inverse32` (zeros on entry), as `Standardiser.scale` says."""
+    for f in range(len(mean)):
+        mean32[f] = np.float32(mean[f])
+        sd = np.sqrt(variance[f])
+        if sd > 1e-6 * abs(mean[f]) + 1e-12:
+            inverse32[f] = np.float32(1.0 / sd)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -18,6 +18,7 @@ with every choice, so each slot draws afresh, and its propensity is exact given 
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -125,8 +126,10 @@ def make_slates(
     return out
 
 
+@lru_cache(maxsize=64)
 def entropy_gains(k: int) -> NDArray[np.float64]:
     """(k,) bits of entropy that the (m + 1)-th item of a group adds to a slate of k slots, at least 0.
+    Asked for on every click, so not made anew. Not to be written to.
 
     >>> entropy_gains(4).tolist()  # the first of its kind adds half a bit, the second none
     [0.5, 0.0, 0.0, 0.0]

@@ -63,7 +63,7 @@ def fill_slates(
                 for place in range(n):
                     utilities[place] = _weight(utilities[place] / best, temperature, floor)
                     total += utilities[place]
-                state, uniform = _next_uniform(state)
+                state, uniform = next_uniform(state)
                 threshold = uniform * total
                 for place in range(n):
                     if utilities[place] > 0:
@@ -112,7 +112,7 @@ def _weight(share: float, temperature: float, floor: float) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _next_uniform(state: np.uint64) -> tuple[np.uint64, float]:
+def next_uniform(state: np.uint64) -> tuple[np.uint64, float]:
     """splitmix64 (Steele, Lea & Flood 2014): the next state and a uniform in [0, 1)."""
     state = state + np.uint64(0x9E3779B97F4A7C15)
     mixed = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
