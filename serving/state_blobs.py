@@ -31,7 +31,7 @@ _STORED = np.dtype("<i8")  # a word in the store, whatever the machine
 def new_states(users: NDArray[np.int64], *, layout: StateLayout) -> NDArray[np.int64]:
     """(B, W) int64: users of whom nothing is known yet. users: (B,) int64 stable_hash."""
     states = np.zeros((len(users), layout.words), dtype=np.int64)
-    _start(states, np.arange(len(users)), users, layout)
+    _start(states, np.zeros(len(users), dtype=np.bool_), users, layout.format_word)
     return states
 
 
@@ -92,17 +92,20 @@ def unpack(
                 "and as many whole words as its counts say"
             ),
         )
-    _start(states, np.flatnonzero(~present), users, layout)
+    _start(states, present, users, layout.format_word)
     return states
 
 
+@njit(nogil=True, cache=True)
 def _start(
-    states: NDArray[np.int64], rows: NDArray[np.int64], users: NDArray[np.int64], layout: StateLayout
+    states: NDArray[np.int64], present: NDArray[np.bool_], users: NDArray[np.int64], format_word: int
 ) -> None:
-    states[rows, FORMAT] = layout.format_word
-    states[rows, USER] = users[rows]
-    for word in (TOPIC, PARTITION, OFFSET):
-        states[rows, word] = -1
+    """Fill the first words of the states that are not `present` (B,)."""
+    for b in range(len(states)):
+        if not present[b]:
+            states[b, FORMAT] = format_word
+            states[b, USER] = users[b]
+            states[b, TOPIC] = states[b, PARTITION] = states[b, OFFSET] = -1
 
 
 @njit(nogil=True, cache=True)

@@ -42,7 +42,7 @@ class Batch:
 
     def acted(self) -> list[int]:
         """The rows of users who did something, rather than being shown something."""
-        rows: list[int] = np.unique(
+        rows: list[int] = _distinct(
             self.columns.event_user[self.columns.event_kinds != Kind.IMPRESSION]
         ).tolist()
         return rows
@@ -116,7 +116,7 @@ class Folding:
             positions=batch.places[batch.origins],
             skip=~new[batch.origins],
         )  # (n,)
-        changed = np.unique(batch.columns.event_user[applied]).astype(np.int64)
+        changed = _distinct(batch.columns.event_user[applied])
         return Folded(batch, states, changed, new, watermarks)
 
     def writes(
@@ -166,6 +166,11 @@ class Folding:
             log.error("states start anew: %s", error)
             blobs = [None if row in error.rows else blob for row, blob in enumerate(stored.states)]
             return self._codec.unpack(blobs, users=hashes)
+
+
+def _distinct(rows: NDArray[np.int32]) -> NDArray[np.int64]:
+    """(k,) each of the rows once, in order; several times as fast as `np.unique` for the few of a batch."""
+    return np.flatnonzero(np.bincount(rows))
 
 
 def _advanced(
