@@ -46,11 +46,12 @@ class Delivery:
         self._last: asyncio.Task[bool] | None = None
 
     async def deliver(self, records: Sequence[Record], events: Sequence[Any]) -> None:
-        """Return once there is room for the next batch."""
+        """Return once the records are with the publisher and there is room for the next batch."""
         await self._slots.acquire()
         task = self._last = asyncio.create_task(self._publish(records, events, before=self._last))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
+        await asyncio.sleep(0)  # the task's turn: a batch that waits already would be worked on first
 
     async def _publish(
         self, records: Sequence[Record], events: Sequence[Any], *, before: asyncio.Task[bool] | None

@@ -152,8 +152,10 @@ class SlowPublisher:
     def __init__(self) -> None:
         self.sent = asyncio.Event()
         self.error: Exception | None = None
+        self.told: list[Record] = []
 
     async def send(self, records: list[Record]) -> None:
+        self.told += records
         if records:
             await self.sent.wait()
             if self.error:
@@ -199,3 +201,15 @@ def test_batch_is_acked_after_those_before_it_or_not_at_all(fails: bool) -> None
     assert before == []
     assert after == ([] if fails else ["slow", "quick"])
     assert len(errors) == fails
+
+
+def test_slates_are_with_the_publisher_before_the_next_batch_is_worked_on() -> None:
+    slate = Record("recommendations", b"ann", b"")
+
+    async def told() -> list[Record]:
+        publisher = SlowPublisher()
+        delivery = Delivery(Crashing(), publisher)  # type: ignore[arg-type]
+        await delivery.deliver([slate], [])
+        return list(publisher.told)
+
+    assert asyncio.run(told()) == [slate]
