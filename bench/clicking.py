@@ -35,6 +35,7 @@ class Traffic:
     topic_prefix: str = ""
     partitions: int = 8
     fetch_wait_ms: int = 20
+    linger_ms: float = 1.0  # that the sending client waits for company of an event, as `headwater replay`
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,9 @@ def click(
         unreadable=books.unreadable,
         fetch_wait_ms=traffic.fetch_wait_ms,
     )
-    sender = ConfluentSender(kafka, topic_prefix=traffic.topic_prefix, books=books)
+    sender = ConfluentSender(
+        kafka, topic_prefix=traffic.topic_prefix, books=books, linger_ms=traffic.linger_ms
+    )
     try:
         answers.start()
         cpu_s = time.process_time()

@@ -27,11 +27,14 @@ _AT_ONCE = 500
 class ConfluentSender:
     """Sends single events; delivery reports go to `books` from a thread of its own. `close` when done."""
 
-    def __init__(self, config: Mapping[str, Any], *, topic_prefix: str, books: Books) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], *, topic_prefix: str, books: Books, linger_ms: float = 1.0
+    ) -> None:
         self._prefix = topic_prefix
         self._books = books
         self._names = {topic.value: f"{topic_prefix}{topic.value}" for topic in Topic}
-        self._producer = Producer({"acks": "all", "linger.ms": 5, "partitioner": "murmur2_random", **config})
+        own = {"acks": "all", "linger.ms": linger_ms, "partitioner": "murmur2_random"}
+        self._producer = Producer({**own, **config})
         self._stop = Event()
         self._thread = Thread(target=self._collect, name="delivery-reports", daemon=True)
         self._thread.start()

@@ -35,13 +35,16 @@ class FreshnessConfig:
     with_learner: bool = False  # a learner and an encoder run beside the recommender
     history: int = 2_000  # events of the shipped stream that the shop has behind it
     deep: DeepChoice = "auto"  # auto: the transformer serves if the learner found that it pays
+    linger_ms: float = 1.0  # of the client that sends the clicks
 
     def __post_init__(self) -> None:
-        if not (self.rate > 0 and self.seconds > 0 and self.warmup_s >= 0 and self.history >= 1):
+        if not (self.rate > 0 and self.seconds > 0 and self.history >= 1):
             raise ValueError(
-                f"rate is {self.rate}, seconds {self.seconds}, warmup_s {self.warmup_s}, history {self.history}; "
-                "expected rate and seconds above 0, warmup_s from 0, history from 1"
+                f"rate is {self.rate}, seconds {self.seconds}, history {self.history}; "
+                "expected rate and seconds above 0, history from 1"
             )
+        if min(self.warmup_s, self.linger_ms) < 0:
+            raise ValueError(f"warmup_s is {self.warmup_s}, linger_ms {self.linger_ms}; expected both from 0")
 
 
 def run_freshness(
@@ -78,6 +81,7 @@ def run_freshness(
                 topic_prefix=ready.kafka.topic_prefix,
                 partitions=ready.kafka.partitions,
                 fetch_wait_ms=ready.kafka.fetch_wait_ms or 100,
+                linger_ms=config.linger_ms,
             ),
             kafka=ready.kafka.confluent(),
             warmed=lambda: before.append(parse(system.metrics(_WORKER))),
@@ -141,7 +145,8 @@ def _report(
             "deep_budget_ms": settings.serving.deep_budget_ms,
             "batch_max": settings.serving.batch_max,
             "partitions": settings.kafka.partitions,
-            "fetch_wait_ms": settings.kafka.fetch_wait_ms,
+            "fetch_every_ms": settings.kafka.fetch_every_ms,
+            "client_linger_ms": config.linger_ms,
         },
         notes=(
             "open loop: latency runs from a click's due time to its recommendation read from the topic; every "

@@ -111,6 +111,9 @@ def freshness(
         Literal["auto", "on", "off"],
         typer.Option(help="The transformer serves: auto, if the learner found it pays."),
     ] = "auto",
+    linger_ms: Annotated[
+        float, typer.Option(min=0, help="That the sending client waits for company of a click.")
+    ] = 1.0,
     json: JsonOption = None,
 ) -> None:
     """From a click's intended send time to its new recommendation, read from the topic."""
@@ -125,6 +128,7 @@ def freshness(
         with_learner=with_learner,
         history=history,
         deep=deep,
+        linger_ms=linger_ms,
     )
     settings = context_of(context).settings()
     run_freshness(config, settings=settings, machine=Machine.describe(), tell=tell_on_stderr()).publish(json)
