@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from bench.errors import BenchError
 from bench.machine import Machine
 from bench.report import BenchReport
 from bench.telling import Tell, silent
@@ -157,7 +158,7 @@ def _changed(index: ItemIndex, made: _Vectors, *, rounds: int) -> dict[str, floa
         found, _ = index.search(vector, _K)
         took.append((perf_counter() - started) * 1e3)
         if found[0, 0] != 1 + turn:
-            raise AssertionError(f"row {1 + turn} was changed and is not found at its new place")
+            raise BenchError(f"row {1 + turn} was changed and is not found at its new place")
     return _percentiles(took)
 
 

@@ -13,20 +13,16 @@ from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from river.proba import Beta
 
 from models.errors import ConfigError, InputError, SnapshotError
 from models.slate import Bonus
-from models.slate_kernel import next_uniform
+from models.slate_kernel import draw_arms
 
 Posterior: Any = Beta  # river annotates its counts as int, and computes with any real number
 
 _FORMAT = 1
-_DRAW_STREAM = np.uint64(
-    0x42414E444954
-)  # sets the bandit's draws apart from the slate's, which share the seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +158,7 @@ class DiversityBandit:
             )
         arms = np.empty(len(contexts), np.int32)
         propensities = np.empty(len(contexts), np.float32)
-        _draw(self._probabilities, contexts, seeds, arms, propensities)
+        draw_arms(self._probabilities, contexts, seeds, arms, propensities)
         return arms, propensities
 
     def bonuses(self, arms: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -281,25 +277,3 @@ class DiversityBandit:
         best = np.bincount(drawn.argmax(axis=1), minlength=n_arms) / config.draws
         self._probabilities[context] = (1 - config.uniform_share) * best + config.uniform_share / n_arms
         self._changed[context] = 0.0
-
-
-@njit(nogil=True, cache=True)
-def _draw(
-    probabilities: NDArray[np.float64],
-    contexts: NDArray[np.int32],
-    seeds: NDArray[np.uint64],
-    arms: NDArray[np.int32],
-    propensities: NDArray[np.float32],
-) -> None:
-    """Fill `arms` and `propensities` (B,) from the rows of `probabilities` (contexts, A), by one uniform of each seed,
-    on a stream of the bandit's own."""
-    last = probabilities.shape[1] - 1
-    for b in range(len(contexts)):
-        _, uniform = next_uniform(seeds[b] ^ _DRAW_STREAM)
-        row = probabilities[contexts[b]]
-        arm, bound = 0, row[0]
-        while arm < last and bound <= uniform:
-            arm += 1
-            bound += row[arm]
-        arms[b] = arm
-        propensities[b] = row[arm]

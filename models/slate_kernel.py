@@ -1,4 +1,7 @@
-"""The compiled loop behind models.slate: one pass per user, nothing allocated per slot."""
+"""The compiled loops behind models.slate and the bandit's choice: one pass per user, nothing allocated per slot.
+
+Both lie in this file, because numba's cache only watches the caller's own.
+"""
 
 import math
 
@@ -7,6 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 _LEAST = 1e-30  # utilities are above 0: odds may underflow
+_ARM_STREAM = np.uint64(0x42414E444954)  # sets the draws of arms apart from the slates', which share the seed
 _NEVER = -30.0  # log weight, against the best, below which an item is not drawn: once in 10^13 slots
 
 
@@ -63,7 +67,7 @@ def fill_slates(
                 for place in range(n):
                     utilities[place] = _weight(utilities[place] / best, temperature, floor)
                     total += utilities[place]
-                state, uniform = next_uniform(state)
+                state, uniform = _next_uniform(state)
                 threshold = uniform * total
                 for place in range(n):
                     if utilities[place] > 0:
@@ -112,10 +116,32 @@ def _weight(share: float, temperature: float, floor: float) -> float:
 
 
 @njit(nogil=True, cache=True)
-def next_uniform(state: np.uint64) -> tuple[np.uint64, float]:
+def _next_uniform(state: np.uint64) -> tuple[np.uint64, float]:
     """splitmix64 (Steele, Lea & Flood 2014): the next state and a uniform in [0, 1)."""
     state = state + np.uint64(0x9E3779B97F4A7C15)
     mixed = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed = mixed ^ (mixed >> np.uint64(31))
     return state, float(mixed >> np.uint64(11)) * 2.0**-53
+
+
+@njit(nogil=True, cache=True)
+def draw_arms(
+    probabilities: NDArray[np.float64],
+    contexts: NDArray[np.int32],
+    seeds: NDArray[np.uint64],
+    arms: NDArray[np.int32],
+    propensities: NDArray[np.float32],
+) -> None:
+    """Fill `arms` and `propensities` (B,) from the rows of `probabilities` (contexts, A), by one uniform of each seed,
+    on a stream that is set apart from the slates', which share the seed."""
+    last = probabilities.shape[1] - 1
+    for b in range(len(contexts)):
+        _, uniform = _next_uniform(seeds[b] ^ _ARM_STREAM)
+        row = probabilities[contexts[b]]
+        arm, bound = 0, row[0]
+        while arm < last and bound <= uniform:
+            arm += 1
+            bound += row[arm]
+        arms[b] = arm
+        propensities[b] = row[arm]

@@ -14,7 +14,7 @@ exactly.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from time import monotonic, time_ns
+from time import monotonic
 from typing import Any, cast
 
 import aiokafka
@@ -25,7 +25,6 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, ack_lock
 
-from streams.fetch_sessions import FetchSessions
 from streams.log_reader import LogRecord
 
 OnPositions = Callable[[Mapping[tuple[str, int], int | None]], None]
@@ -97,8 +96,7 @@ class RangeConsumerThread(AIOKafkaConsumerThread):
         if transport.fetch_wait_ms is not None:
             consumer._fetch_max_wait_ms = transport.fetch_wait_ms
             consumer._fetch_min_bytes = transport.fetch_min_bytes
-        sessions = FetchSessions(consumer._client.send, polled=self._polled)
-        consumer._client.send = paced(sessions.send, every_s=transport.fetch_every_ms / 1000)
+        consumer._client.send = paced(consumer._client.send, every_s=transport.fetch_every_ms / 1000)
         self._assignor = RangePartitionAssignor
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)
         return consumer
@@ -133,19 +131,6 @@ class RangeConsumerThread(AIOKafkaConsumerThread):
         state = assignment.state_value(tp) if assignment is not None else None
         if state is not None and state.has_valid_position:
             super().verify_event_path(now, tp)
-
-    def _polled(self, request: FetchRequest) -> None:
-        """Note for Faust's look at partitions that all of these were asked for, whichever of them were answered."""
-        subscription = self._ensure_consumer()._subscription.subscription
-        assignment = subscription.assignment if subscription is not None else None
-        if assignment is None:
-            return
-        now_ms = time_ns() // 1_000_000
-        for topic, partitions in request.topics:
-            for partition, *_ in partitions:
-                state = assignment.state_value(TP(topic, partition))
-                if state is not None:
-                    state.timestamp = now_ms
 
     async def _seek(self, partition: TP, offset: int) -> None:
         self._ensure_consumer().seek(partition, offset)
