@@ -12,12 +12,13 @@ import faust
 
 from streams.log_reader import LogRecord
 from streams.metrics import Metrics
-from streams.publisher import Publisher, Record
+from streams.publisher import Record, Sender
 
 Step = Callable[[list[LogRecord]], Awaitable[list[Record]]]
 STOP_TIMEOUT_S = 10.0
 _LOOK_S = 0.2
 _IN_FLIGHT = 4  # batches whose records are on their way to the broker
+_TURNS = 7  # of the event loop, until records that are sent lie on the broker's socket
 
 
 async def breathing(parts: Iterable[list[Record]]) -> list[Record]:
@@ -38,7 +39,7 @@ class Delivery:
     again.
     """
 
-    def __init__(self, app: faust.App, publisher: Publisher) -> None:
+    def __init__(self, app: faust.App, publisher: Sender) -> None:
         self._app = app
         self._publisher = publisher
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
@@ -51,7 +52,8 @@ class Delivery:
         task = self._last = asyncio.create_task(self._publish(records, events, before=self._last))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        await asyncio.sleep(0)  # the task's turn: a batch that waits already would be worked on first
+        for _ in range(_TURNS):  # a batch that waits already would be worked on first
+            await asyncio.sleep(0)
 
     async def _publish(
         self, records: Sequence[Record], events: Sequence[Any], *, before: asyncio.Task[bool] | None
@@ -65,7 +67,8 @@ class Delivery:
                 event.ack()
             return True
         except Exception as error:
-            await self._app.crash(error)
+            if not self._app.should_stop:  # who comes next takes the batch again either way
+                await self._app.crash(error)
             return False
         finally:
             self._slots.release()
@@ -77,7 +80,7 @@ def attach(
     topics: Sequence[str],
     batch_max: int,
     step: Step,
-    publisher: Publisher,
+    publisher: Sender,
 ) -> None:
     """Give `app` the one agent that it has: `step` on micro-batches of `topics`, in order within a partition.
 
@@ -155,6 +158,15 @@ def ready_when_assigned(app: faust.App, metrics: Metrics) -> None:
         metrics.ready.set(bool(arguments[1]))
 
     app.on_partitions_assigned.connect(assigned, weak=False)
+
+
+def before_shutdown(app: faust.App, stop: Callable[[], Awaitable[None]]) -> None:
+    """Call `stop` once the app is to stop, while its event loop still runs."""
+
+    async def stopping(*_arguments: Any, **_: Any) -> None:
+        await stop()
+
+    app.on_before_shutdown.connect(stopping, weak=False)
 
 
 def crash_of(app: faust.App) -> Callable[[BaseException], None]:

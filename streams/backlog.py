@@ -9,7 +9,7 @@ import faust
 from streams.continuity import Continuity
 from streams.log_reader import LogReader, LogRecord
 from streams.metrics import Metrics
-from streams.publisher import Publisher, Record
+from streams.publisher import Record, Sender
 
 Applied = Callable[[Collection[int]], Awaitable[Mapping[int, Mapping[str, int]]]]
 _TICK_S = 0.1
@@ -88,7 +88,7 @@ class Backlog:
             if place[1] in owned
         }
 
-    def attach(self, *, catch_up: CatchUp, applied: Applied, publisher: Publisher) -> None:
+    def attach(self, *, catch_up: CatchUp, applied: Applied, publisher: Sender) -> None:
         """Give the app the timers that learn of new partitions, serve waiting users and show the lag."""
 
         async def serve_waiting() -> None:

@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -24,6 +24,13 @@ class Record(NamedTuple):
     value: bytes | None
     partition: int | None = None
     headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+class Sender(Protocol):
+    """Whoever sends records to Kafka."""
+
+    async def send(self, records: Sequence[Record], /) -> None:
+        """Return when every record is acknowledged by the broker; PublishError if any of them was not."""
 
 
 class Publisher:

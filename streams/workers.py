@@ -19,9 +19,10 @@ from models.ranker import Ranker
 from serving.overload import Overload
 from serving.recommender import Recommender
 from serving.redis_store import RedisStore
-from streams.agent import attach, breathing, crash_of, ready_when_assigned, run
+from streams.agent import attach, before_shutdown, breathing, crash_of, ready_when_assigned, run
 from streams.allocator import bound_arenas
 from streams.backlog import Backlog
+from streams.batch_publisher import BatchPublisher
 from streams.building import (
     bandit_config,
     feature_schema,
@@ -226,7 +227,8 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
             await naming.agree()
         return await agent.process(records, behind=backlog.behind(records))
 
-    with Publisher(kafka.confluent(), shorter=shorter) as publisher:
+    with Publisher(kafka.confluent(), shorter=shorter) as letters:
+        publisher = BatchPublisher(kafka.aiokafka(), others=letters)
         attach(
             app,
             topics=list(events),
@@ -234,6 +236,7 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
             step=step,
             publisher=publisher,
         )
+        before_shutdown(app, publisher.stop)
         backlog.attach(catch_up=agent.catch_up, applied=store.applied, publisher=publisher)
         rebuilding.attach(app)
         reader.start()

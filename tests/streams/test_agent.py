@@ -165,6 +165,8 @@ class SlowPublisher:
 class Crashing:
     """Notes what crashed it."""
 
+    should_stop = False
+
     def __init__(self) -> None:
         self.errors: list[Exception] = []
 
