@@ -22,6 +22,7 @@ _CHATTY = (
     "aiokafka.consumer",
     "aiokafka.conn",
     "aiokafka.cluster",
+    "aiokafka.producer",
     "kafka.net",
     "kafka.client",
     "mode.signals",
