@@ -39,7 +39,7 @@ _BACKLOG = (
 )
 _LEARN_OF_BACKLOG = 1_024
 _ROUND_EVERY = 50  # quiet moments between two visits to items whose neighbours were found before
-_REFRESH_AT_ONCE = 8  # items whose text neighbours are found under one hold of the lock
+_REFRESH_AT_ONCE = 8  # items whose text neighbours are found in one quiet moment
 
 
 class Following:
@@ -102,8 +102,7 @@ class Following:
         """Work that waits for a quiet moment: text neighbours of items that came lately, the index's rebuild."""
         self._idled += 1
         if self.sources.unrefreshed or self._idled % _ROUND_EVERY == 0:
-            with self.lock:
-                self.sources.refresh(limit=_REFRESH_AT_ONCE)
+            self.sources.refresh(limit=_REFRESH_AT_ONCE, lock=self.lock)
         if self.index.needs_rebuild:
             self.index.rebuild()
 

@@ -1,7 +1,9 @@
 """All candidate sources of a process as one: what it learns, and the candidates that it finds."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ from index.sources.new_arrivals import NewArrivals
 from index.sources.popularity import Popularity
 from index.sources.ports import Learns, Stateful, VectorIndex
 from index.sources.text_groups import TextGroups
-from index.sources.text_neighbours import TextNeighbours
+from index.sources.text_neighbours import FREE, TextNeighbours
 from index.sources.traces import Traces
 from index.sources.union import Candidates
 
@@ -137,9 +139,9 @@ class SourceSet:
             if isinstance(source, TextNeighbours):
                 source.arrived(rows)
 
-    def refresh(self, *, limit: int = 64) -> int:
-        """Find the text neighbours of at most `limit` items; how many were done. For ticks."""
-        return sum(s.refresh(limit=limit) for s in self.sources if isinstance(s, TextNeighbours))
+    def refresh(self, *, limit: int = 64, lock: AbstractContextManager[Any] = FREE) -> int:
+        """Find the text neighbours of at most `limit` items; how many were done. For ticks. `lock`: see there."""
+        return sum(s.refresh(limit=limit, lock=lock) for s in self.sources if isinstance(s, TextNeighbours))
 
     @property
     def unrefreshed(self) -> int:

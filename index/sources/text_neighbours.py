@@ -1,6 +1,8 @@
 """Items whose text is close to what the shopper looks at: finds what no event has told of yet."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -18,6 +20,9 @@ I32 = NDArray[np.int32]
 
 Search = Callable[[NDArray[np.float32], int], tuple[NDArray[np.int32], NDArray[np.float32]]]
 """(Q, D) unit vectors, n -> (Q, n) item rows best first, 0 pads, and their inner products (Q, n)."""
+
+FREE: AbstractContextManager[Any] = nullcontext()
+"""The lock of arrays that no other thread reads."""
 
 _SPARE = 8  # neighbours that are looked at beyond those that are kept
 _ROUNDING = 1e-4  # more than an index's sums differ by
@@ -77,8 +82,12 @@ class TextNeighbours:
         """How many rows wait for their neighbours."""
         return int(self._waiting.sum())
 
-    def refresh(self, *, limit: int = 64) -> int:
-        """Search the neighbours of at most `limit` rows, waiting ones first (by row); returns how many."""
+    def refresh(self, *, limit: int = 64, lock: AbstractContextManager[Any] = FREE) -> int:
+        """Search the neighbours of at most `limit` rows, waiting ones first (by row); returns how many.
+
+        `lock` is held while what others read is written, not while neighbours are searched: the vectors are written
+        by nobody but the thread that calls this.
+        """
         rows = np.flatnonzero(self._waiting)[:limit].astype(np.int32)
         if len(rows) == 0:
             with_text = np.flatnonzero(self._catalogue.has_text)
@@ -87,12 +96,14 @@ class TextNeighbours:
             self._next[0] = rows[-1] + 1 if at + limit < len(with_text) else 0
         self._waiting[rows] = False
         for lost in rows[~self._catalogue.has_text[rows]]:
-            self.evict(np.array([lost], np.int32))
+            with lock:
+                self.evict(np.array([lost], np.int32))
         rows = rows[self._catalogue.has_text[rows]]
         if len(rows) == 0:
             return 0
         found, similarity = self._nearest(rows)
-        _keep(rows, found, similarity, self.least, self.neighbours, self.similarity)
+        with lock:
+            _keep(rows, found, similarity, self.least, self.neighbours, self.similarity)
         return len(rows)
 
     def _nearest(self, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -45,6 +45,44 @@ def shop(vectors: NDArray[np.float32], *, kept: int = 6, n: int = 5) -> tuple[Ca
     return catalogue, source
 
 
+class Watched:
+    """A lock that notes whether it was held while something was searched, and while lists changed."""
+
+    def __init__(self, source: TextNeighbours) -> None:
+        self.held, self.searched_held, self.written_free = False, False, False
+        self._source, self._search = source, source._search
+        self._before = source.neighbours.copy()
+        source._search = self.search
+
+    def search(self, vectors: NDArray[np.float32], n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        self.searched_held |= self.held
+        self.written_free |= not np.array_equal(self._before, self._source.neighbours)
+        return self._search(vectors, n)
+
+    def __enter__(self) -> None:
+        self.written_free |= not np.array_equal(self._before, self._source.neighbours)
+        self.held = True
+
+    def __exit__(self, *_: object) -> None:
+        self._before = self._source.neighbours.copy()
+        self.held = False
+
+
+def test_readers_are_kept_out_while_lists_are_written_and_not_while_neighbours_are_searched() -> None:
+    catalogue, source = shop(np.random.default_rng(3).normal(size=(20, 4)).astype(np.float32))
+    lock = Watched(source)
+    while source.waiting:
+        source.refresh(limit=5, lock=lock)
+    catalogue.has_text[7] = False  # its record came again, without a text
+    source.arrived(np.array([7], np.int32))
+    source.refresh(limit=5, lock=lock)
+    assert not lock.searched_held
+    assert not lock.written_free
+    assert np.array_equal(lock._before, source.neighbours)
+    assert source.neighbours.any()
+    assert not source.neighbours[7].any()
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS, kept=st.sampled_from([2, 6, 39]), limit=st.sampled_from([1, 5, 64]))
 def test_kept_lists_hold_the_nearest_and_proposals_add_them_up(seed: int, kept: int, limit: int) -> None:
