@@ -8,43 +8,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from events.columns import Kind
+from serving import state_layout as layout
 from serving.decay import STEPS
-from serving.state_layout import (
-    COUNT_BITS,
-    COUNT_MAX,
-    COUNTS,
-    DECAYED,
-    DECAYED_MAX,
-    EVENTS,
-    FIRST_MS,
-    HEADER,
-    HISTORY_COUNT,
-    HISTORY_SLOT,
-    IMPRESSIONS,
-    ITEM,
-    ITEM_FIRST_MS,
-    ITEM_LAST_MS,
-    LAST_MS,
-    OFFSET,
-    ONE,
-    ONE_BITS,
-    PARTITION,
-    PURCHASES,
-    SEEN_COUNT,
-    SESSION_COUNT,
-    SESSION_ID,
-    SESSION_ITEM,
-    SESSION_KIND,
-    SESSION_LAST_MS,
-    SESSION_MS,
-    SESSION_SLOT,
-    SESSION_START_MS,
-    TOPIC,
-)
 
 _IMPRESSION, _CLICK, _CART = int(Kind.IMPRESSION), int(Kind.CLICK), int(Kind.CART)
 _UNCART, _PURCHASE, _REFUND = int(Kind.UNCART), int(Kind.PURCHASE), int(Kind.REFUND)
-_KIND_SHIFT = 2 * COUNT_BITS
+_KIND_SHIFT = 2 * layout.COUNT_BITS
 
 
 @njit(nogil=True, cache=True)
@@ -56,7 +25,7 @@ def _decay(value: int, age_ms: int, half_life_ms: int, table: NDArray[np.int64])
         return 0
     fraction = ((age_ms * STEPS - steps * half_life_ms) << 16) // half_life_ms
     factor = table[step] + ((table[step + 1] - table[step]) * fraction >> 16)
-    decayed: int = ((value * factor + (ONE >> 1)) >> ONE_BITS) >> halvings
+    decayed: int = ((value * factor + (layout.ONE >> 1)) >> layout.ONE_BITS) >> halvings
     return decayed
 
 
@@ -65,11 +34,11 @@ def _seen_before(row: NDArray[np.int64], event_id: int, seen: int) -> bool:
     """Whether the id is among the last ones; if it is not, it is now. Id 0 is no id."""
     if event_id == 0:
         return False
-    for place in range(HEADER, HEADER + seen):
+    for place in range(layout.HEADER, layout.HEADER + seen):
         if row[place] == event_id:
             return True
-    row[HEADER + row[SEEN_COUNT] % seen] = event_id
-    row[SEEN_COUNT] += 1
+    row[layout.HEADER + row[layout.SEEN_COUNT] % seen] = event_id
+    row[layout.SEEN_COUNT] += 1
     return False
 
 
@@ -85,12 +54,12 @@ def _is_repeated(items: NDArray[np.int64], start: int, place: int) -> bool:
 @njit(nogil=True, cache=True)
 def _note(row: NDArray[np.int64], time_ms: int, position: NDArray[np.int64]) -> None:
     """What every applied event changes in the header."""
-    row[FIRST_MS] = min(row[FIRST_MS], time_ms) if row[EVENTS] > 0 else time_ms
-    row[LAST_MS] = max(row[LAST_MS], time_ms)
-    row[EVENTS] += 1
-    row[TOPIC] = position[0]
-    row[PARTITION] = position[1]
-    row[OFFSET] = position[2]
+    row[layout.FIRST_MS] = min(row[layout.FIRST_MS], time_ms) if row[layout.EVENTS] > 0 else time_ms
+    row[layout.LAST_MS] = max(row[layout.LAST_MS], time_ms)
+    row[layout.EVENTS] += 1
+    row[layout.TOPIC] = position[0]
+    row[layout.PARTITION] = position[1]
+    row[layout.OFFSET] = position[2]
 
 
 @njit(nogil=True, cache=True)
@@ -98,21 +67,21 @@ def _continue_session(
     row: NDArray[np.int64], time_ms: int, session_id: int, gap_ms: int, session_at: int
 ) -> bool:
     """Open, go on with or leave alone the session; whether the event belongs to it."""
-    last_ms = row[SESSION_LAST_MS]
-    changed = session_id != 0 and row[SESSION_ID] != 0 and session_id != row[SESSION_ID]
-    if row[SESSION_START_MS] == 0 or (time_ms >= last_ms and (changed or time_ms - last_ms > gap_ms)):
-        row[session_at : session_at + row[SESSION_COUNT] * SESSION_SLOT] = 0
-        row[SESSION_COUNT] = 0
-        row[SESSION_ID] = session_id
-        row[SESSION_START_MS] = time_ms
-        row[SESSION_LAST_MS] = time_ms
+    last_ms = row[layout.SESSION_LAST_MS]
+    changed = session_id != 0 and row[layout.SESSION_ID] != 0 and session_id != row[layout.SESSION_ID]
+    if row[layout.SESSION_START_MS] == 0 or (time_ms >= last_ms and (changed or time_ms - last_ms > gap_ms)):
+        row[session_at : session_at + row[layout.SESSION_COUNT] * layout.SESSION_SLOT] = 0
+        row[layout.SESSION_COUNT] = 0
+        row[layout.SESSION_ID] = session_id
+        row[layout.SESSION_START_MS] = time_ms
+        row[layout.SESSION_LAST_MS] = time_ms
         return True
-    if changed or row[SESSION_START_MS] - time_ms > gap_ms:
+    if changed or row[layout.SESSION_START_MS] - time_ms > gap_ms:
         return False
     if session_id != 0:
-        row[SESSION_ID] = session_id
-    row[SESSION_START_MS] = min(row[SESSION_START_MS], time_ms)
-    row[SESSION_LAST_MS] = max(last_ms, time_ms)
+        row[layout.SESSION_ID] = session_id
+    row[layout.SESSION_START_MS] = min(row[layout.SESSION_START_MS], time_ms)
+    row[layout.SESSION_LAST_MS] = max(last_ms, time_ms)
     return True
 
 
@@ -121,27 +90,29 @@ def _add_to_session(
     row: NDArray[np.int64], item: int, time_ms: int, kind: int, session_at: int, capacity: int
 ) -> None:
     """Put the interaction before those that are not later; the last slot falls off when all are filled."""
-    count = row[SESSION_COUNT]
+    count = row[layout.SESSION_COUNT]
     place = 0
-    while place < count and row[session_at + place * SESSION_SLOT + SESSION_MS] > time_ms:
+    while place < count and row[session_at + place * layout.SESSION_SLOT + layout.SESSION_MS] > time_ms:
         place += 1
     if place == capacity:
         return
     count = min(count + 1, capacity)
-    row[SESSION_COUNT] = count
-    for word in range(session_at + count * SESSION_SLOT - 1, session_at + (place + 1) * SESSION_SLOT - 1, -1):
-        row[word] = row[word - SESSION_SLOT]
-    at = session_at + place * SESSION_SLOT
-    row[at + SESSION_ITEM] = item
-    row[at + SESSION_MS] = time_ms
-    row[at + SESSION_KIND] = kind
+    row[layout.SESSION_COUNT] = count
+    for word in range(
+        session_at + count * layout.SESSION_SLOT - 1, session_at + (place + 1) * layout.SESSION_SLOT - 1, -1
+    ):
+        row[word] = row[word - layout.SESSION_SLOT]
+    at = session_at + place * layout.SESSION_SLOT
+    row[at + layout.SESSION_ITEM] = item
+    row[at + layout.SESSION_MS] = time_ms
+    row[at + layout.SESSION_KIND] = kind
 
 
 @njit(nogil=True, cache=True)
 def _slot_of(row: NDArray[np.int64], item: int, history_at: int) -> int:
     """The history slot of the item, -1 where it has none."""
-    for slot in range(row[HISTORY_COUNT]):
-        if row[history_at + slot * HISTORY_SLOT + ITEM] == item:
+    for slot in range(row[layout.HISTORY_COUNT]):
+        if row[history_at + slot * layout.HISTORY_SLOT + layout.ITEM] == item:
             return slot
     return -1
 
@@ -152,15 +123,17 @@ def _least(
 ) -> int:
     """The slot to give up: of the older half the one with the lowest frequency by now, ties the oldest.
     The newer half stays, so that many old favourites cannot keep new interests out."""
-    least, least_decayed = capacity - 1, DECAYED_MAX + 1
+    least, least_decayed = capacity - 1, layout.DECAYED_MAX + 1
     for slot in range(capacity - 1, capacity // 2 - 1, -1):
-        at = history_at + slot * HISTORY_SLOT
-        age_ms = row[LAST_MS] - row[at + ITEM_LAST_MS]
+        at = history_at + slot * layout.HISTORY_SLOT
+        age_ms = row[layout.LAST_MS] - row[at + layout.ITEM_LAST_MS]
         steps = age_ms * STEPS // half_life_ms
-        at_least = row[at + DECAYED] * table[steps % STEPS + 1] >> ONE_BITS >> min(steps // STEPS, 62)
+        at_least = (
+            row[at + layout.DECAYED] * table[steps % STEPS + 1] >> layout.ONE_BITS >> min(steps // STEPS, 62)
+        )
         if at_least >= least_decayed:
             continue  # as most are; the second division is what costs
-        decayed = _decay(row[at + DECAYED], age_ms, half_life_ms, table)
+        decayed = _decay(row[at + layout.DECAYED], age_ms, half_life_ms, table)
         if decayed < least_decayed:
             least, least_decayed = slot, decayed
     return least
@@ -168,11 +141,11 @@ def _least(
 
 @njit(nogil=True, cache=True)
 def _count(row: NDArray[np.int64], at: int, kind: int, change: int) -> None:
-    """Add `change` to the slot's purchases (PURCHASE, REFUND) or views, between 0 and COUNT_MAX."""
-    shift = COUNT_BITS if kind in (_PURCHASE, _REFUND) else 0
-    count = row[at + COUNTS] >> shift & COUNT_MAX
-    changed = min(max(count + change, 0), COUNT_MAX)
-    row[at + COUNTS] += (changed - count) << shift
+    """Add `change` to the slot's purchases (PURCHASE, REFUND) or views, between 0 and layout.COUNT_MAX."""
+    shift = layout.COUNT_BITS if kind in (_PURCHASE, _REFUND) else 0
+    count = row[at + layout.COUNTS] >> shift & layout.COUNT_MAX
+    changed = min(max(count + change, 0), layout.COUNT_MAX)
+    row[at + layout.COUNTS] += (changed - count) << shift
 
 
 @njit(nogil=True, cache=True)
@@ -188,42 +161,44 @@ def _touch_history(
     table: NDArray[np.int64],
 ) -> None:
     """Count a click, cart or purchase of the item, and keep the slots ordered by their last times."""
-    count: int = row[HISTORY_COUNT]
+    count: int = row[layout.HISTORY_COUNT]
     slot = _slot_of(row, item, history_at)
-    at = history_at + slot * HISTORY_SLOT
-    if slot >= 0 and time_ms < row[at + ITEM_LAST_MS]:
+    at = history_at + slot * layout.HISTORY_SLOT
+    if slot >= 0 and time_ms < row[at + layout.ITEM_LAST_MS]:
         _count(row, at, kind, 1)
-        late = _decay(weight, row[at + ITEM_LAST_MS] - time_ms, half_life_ms, table)
-        row[at + DECAYED] = min(row[at + DECAYED] + late, DECAYED_MAX)
-        row[at + ITEM_FIRST_MS] = min(row[at + ITEM_FIRST_MS], time_ms)
+        late = _decay(weight, row[at + layout.ITEM_LAST_MS] - time_ms, half_life_ms, table)
+        row[at + layout.DECAYED] = min(row[at + layout.DECAYED] + late, layout.DECAYED_MAX)
+        row[at + layout.ITEM_FIRST_MS] = min(row[at + layout.ITEM_FIRST_MS], time_ms)
         return
     first_ms, counts, decayed = time_ms, 0, 0
     if slot >= 0:
-        first_ms = row[at + ITEM_FIRST_MS]
-        counts = row[at + COUNTS]
-        decayed = _decay(row[at + DECAYED], time_ms - row[at + ITEM_LAST_MS], half_life_ms, table)
+        first_ms = row[at + layout.ITEM_FIRST_MS]
+        counts = row[at + layout.COUNTS]
+        decayed = _decay(
+            row[at + layout.DECAYED], time_ms - row[at + layout.ITEM_LAST_MS], half_life_ms, table
+        )
     elif count == capacity:
         slot = _least(row, history_at, capacity, half_life_ms, table)
     else:
         slot = count
         count += 1
-        row[HISTORY_COUNT] = count
+        row[layout.HISTORY_COUNT] = count
     # From here on `at` is a hole: it moves to where the touch belongs, behind the later ones.
-    at = hole = history_at + slot * HISTORY_SLOT
-    while at > history_at and row[at - HISTORY_SLOT + ITEM_LAST_MS] <= time_ms:
-        at -= HISTORY_SLOT
+    at = hole = history_at + slot * layout.HISTORY_SLOT
+    while at > history_at and row[at - layout.HISTORY_SLOT + layout.ITEM_LAST_MS] <= time_ms:
+        at -= layout.HISTORY_SLOT
     for word in range(hole - 1, at - 1, -1):
-        row[word + HISTORY_SLOT] = row[word]
-    last_at = history_at + (count - 1) * HISTORY_SLOT
-    while at < last_at and row[at + HISTORY_SLOT + ITEM_LAST_MS] > time_ms:
-        at += HISTORY_SLOT
+        row[word + layout.HISTORY_SLOT] = row[word]
+    last_at = history_at + (count - 1) * layout.HISTORY_SLOT
+    while at < last_at and row[at + layout.HISTORY_SLOT + layout.ITEM_LAST_MS] > time_ms:
+        at += layout.HISTORY_SLOT
     for word in range(hole, at):
-        row[word] = row[word + HISTORY_SLOT]
-    row[at + ITEM] = item
-    row[at + ITEM_FIRST_MS] = first_ms
-    row[at + ITEM_LAST_MS] = time_ms
-    row[at + COUNTS] = counts & ((1 << _KIND_SHIFT) - 1) | kind << _KIND_SHIFT
-    row[at + DECAYED] = min(decayed + weight, DECAYED_MAX)
+        row[word] = row[word + layout.HISTORY_SLOT]
+    row[at + layout.ITEM] = item
+    row[at + layout.ITEM_FIRST_MS] = first_ms
+    row[at + layout.ITEM_LAST_MS] = time_ms
+    row[at + layout.COUNTS] = counts & ((1 << _KIND_SHIFT) - 1) | kind << _KIND_SHIFT
+    row[at + layout.DECAYED] = min(decayed + weight, layout.DECAYED_MAX)
     _count(row, at, kind, 1)
 
 
@@ -238,11 +213,11 @@ def _undo_in_history(
     slot = _slot_of(row, item, history_at)
     if slot < 0:
         return
-    at = history_at + slot * HISTORY_SLOT
+    at = history_at + slot * layout.HISTORY_SLOT
     _count(row, at, kind, -1)
-    row[at + DECAYED] = max(row[at + DECAYED] - weight, 0)
-    if time_ms >= row[at + ITEM_LAST_MS]:
-        row[at + COUNTS] = row[at + COUNTS] & ((1 << _KIND_SHIFT) - 1) | kind << _KIND_SHIFT
+    row[at + layout.DECAYED] = max(row[at + layout.DECAYED] - weight, 0)
+    if time_ms >= row[at + layout.ITEM_LAST_MS]:
+        row[at + layout.COUNTS] = row[at + layout.COUNTS] & ((1 << _KIND_SHIFT) - 1) | kind << _KIND_SHIFT
 
 
 @njit(nogil=True, cache=True)
@@ -276,8 +251,8 @@ def fold_rows(
             return event
     if at < rows:
         return max(int(events[at]), 0)
-    session_at = HEADER + seen
-    history_at = session_at + session * SESSION_SLOT
+    session_at = layout.HEADER + seen
+    history_at = session_at + session * layout.SESSION_SLOT
     start = stop = 0
     for event in range(n):
         start = stop
@@ -291,7 +266,7 @@ def fold_rows(
         event_kind = kinds[start] if start < stop else 0
         _note(row, time_ms, event_positions[event])
         if event_kind == _PURCHASE:
-            row[PURCHASES] += 1
+            row[layout.PURCHASES] += 1
         in_session = False
         if event_kind != _REFUND:
             session_id = sessions[start] if start < stop else 0
@@ -301,7 +276,7 @@ def fold_rows(
             if _is_repeated(items, start, place):
                 continue
             if kind == _IMPRESSION:
-                row[IMPRESSIONS] += 1
+                row[layout.IMPRESSIONS] += 1
             elif kind in (_UNCART, _REFUND):
                 _undo_in_history(row, item, time_ms, kind, weights[kind], history_at)
             elif kind in (_CLICK, _CART, _PURCHASE):

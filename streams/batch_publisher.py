@@ -17,7 +17,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from streams.errors import PublishError
+from streams.logs import get_logger
 from streams.publisher import Record, Sender
+
+log = get_logger("publisher")
 
 _Place = tuple[str, int]  # topic, partition
 _PATIENCE_S = 300.0  # how long a broker may be away, as librdkafka's message.timeout.ms
@@ -52,12 +55,21 @@ class BatchPublisher:
                 others.append(record)
             else:
                 left[record.topic, record.partition].append(record)
-        give_up_s = monotonic() + self._patience_s
+        give_up_s, told = monotonic() + self._patience_s, False
         while left:
             failed = await self._attempt(left)
             for (topic, _), error in failed.items():
                 if not _passes(error) or monotonic() > give_up_s:
                     raise PublishError(topic=topic, cause=repr(error)) from error
+            if failed and not told:
+                (topic, _), error = next(iter(failed.items()))
+                log.warning(
+                    "records for %s wait: %r; tried again for %g s, then the worker is started anew",
+                    topic,
+                    error,
+                    self._patience_s,
+                )
+                told = True
             left = {place: left[place] for place in failed}
             if left:
                 await asyncio.sleep(_BACKOFF_S)

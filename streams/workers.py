@@ -58,9 +58,7 @@ from streams.warming import warm_up
 log = get_logger("worker")
 _FETCH_WAIT_MS = 50  # of shoppers' own events, for the first of them
 _FOLLOW_WAIT_MS = 25  # of everybody's, which no shopper waits for
-_SWITCH_INTERVAL_S = (
-    0.0001  # how long a click may wait for the Python of a reader thread; less takes no more processor
-)
+_SWITCH_INTERVAL_S = 0.0001  # the longest that a click waits for a reader thread's Python
 
 
 def run_worker(settings: Settings, *, role: Role) -> None:

@@ -1,9 +1,7 @@
 """All candidate sources of a process as one: what it learns, and the candidates that it finds."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +23,7 @@ from index.sources.new_arrivals import NewArrivals
 from index.sources.popularity import Popularity
 from index.sources.ports import Learns, Stateful, VectorIndex
 from index.sources.text_groups import TextGroups
-from index.sources.text_neighbours import FREE, TextNeighbours
+from index.sources.text_neighbours import FREE, Lock, TextNeighbours
 from index.sources.traces import Traces
 from index.sources.union import Candidates
 
@@ -139,8 +137,8 @@ class SourceSet:
             if isinstance(source, TextNeighbours):
                 source.arrived(rows)
 
-    def refresh(self, *, limit: int = 64, lock: AbstractContextManager[Any] = FREE) -> int:
-        """Find the text neighbours of at most `limit` items; how many were done. For ticks. `lock`: see there."""
+    def refresh(self, *, limit: int = 64, lock: Lock = FREE) -> int:
+        """Find the text neighbours of at most `limit` items; how many were done. For ticks. `lock`: as there."""
         return sum(s.refresh(limit=limit, lock=lock) for s in self.sources if isinstance(s, TextNeighbours))
 
     @property

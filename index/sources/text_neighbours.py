@@ -21,7 +21,8 @@ I32 = NDArray[np.int32]
 Search = Callable[[NDArray[np.float32], int], tuple[NDArray[np.int32], NDArray[np.float32]]]
 """(Q, D) unit vectors, n -> (Q, n) item rows best first, 0 pads, and their inner products (Q, n)."""
 
-FREE: AbstractContextManager[Any] = nullcontext()
+Lock = AbstractContextManager[Any]
+FREE: Lock = nullcontext()
 """The lock of arrays that no other thread reads."""
 
 _SPARE = 8  # neighbours that are looked at beyond those that are kept
@@ -82,7 +83,7 @@ class TextNeighbours:
         """How many rows wait for their neighbours."""
         return int(self._waiting.sum())
 
-    def refresh(self, *, limit: int = 64, lock: AbstractContextManager[Any] = FREE) -> int:
+    def refresh(self, *, limit: int = 64, lock: Lock = FREE) -> int:
         """Search the neighbours of at most `limit` rows, waiting ones first (by row); returns how many.
 
         `lock` is held while what others read is written, not while neighbours are searched: the vectors are written

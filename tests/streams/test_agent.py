@@ -205,6 +205,21 @@ def test_batch_is_acked_after_those_before_it_or_not_at_all(fails: bool) -> None
     assert len(errors) == fails
 
 
+def test_what_is_not_delivered_as_the_app_stops_is_neither_acked_nor_a_crash() -> None:
+    async def run() -> tuple[list[str], list[Exception]]:
+        acked: list[str] = []
+        publisher, app = SlowPublisher(), Crashing()
+        publisher.error = RuntimeError("the publisher was stopped")
+        delivery = Delivery(app, publisher)  # type: ignore[arg-type]
+        await delivery.deliver([Record("recommendations", b"ann", b"")], [Acked("late", acked)])
+        app.should_stop = True
+        publisher.sent.set()
+        await asyncio.sleep(0.01)
+        return acked, app.errors
+
+    assert asyncio.run(run()) == ([], [])
+
+
 def test_slates_are_with_the_publisher_before_the_next_batch_is_worked_on() -> None:
     slate = Record("recommendations", b"ann", b"")
 

@@ -4,14 +4,16 @@ import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.protocol.produce import ProduceRequest
 
 from events.topics import Topic
 from streams import topics
+from streams.agent import Delivery
 from streams.batch_publisher import BatchPublisher
 from streams.bounded_read import read_to_end
 from streams.embedded import EmbeddedBroker
@@ -88,6 +90,30 @@ def test_all_partitions_of_a_batch_go_to_the_broker_in_one_request(
     ]
 
 
+def test_a_batch_is_on_the_socket_before_the_next_is_worked_on(
+    kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = _topic(kafka)
+    asked: list[type] = []
+    send = AIOKafkaConnection.send
+
+    def noted(self: Any, request: Any, **options: Any) -> Any:
+        asked.append(type(request))
+        return send(self, request, **options)
+
+    monkeypatch.setattr(AIOKafkaConnection, "send", noted)
+
+    async def work(publisher: BatchPublisher) -> None:
+        await publisher.send([Record(topic, b"ann", b"first", 0)])  # connects
+        asked.clear()
+        delivery = Delivery(cast(Any, None), publisher)
+        await delivery.deliver([Record(topic, b"ann", b"slate", n) for n in range(kafka.partitions)], [])
+        assert ProduceRequest in asked
+
+    _run(kafka, work)
+    assert len(list(read_to_end(kafka, topics=[topic]))) == 1 + kafka.partitions
+
+
 def test_records_that_name_no_partition_are_anothers_to_send(kafka: KafkaSettings) -> None:
     topic = _topic(kafka)
     letter = Record("dead-letters", b"ann", b"?", headers=(("hw-reason", b"json"),))
@@ -98,7 +124,7 @@ def test_records_that_name_no_partition_are_anothers_to_send(kafka: KafkaSetting
     assert (found.partition, found.key, found.value) == (1, b"ann", None)
 
 
-def test_batches_that_overtake_one_another_keep_the_order_of_a_partition(kafka: KafkaSettings) -> None:
+def test_batches_sent_at_once_keep_the_order_of_a_partition(kafka: KafkaSettings) -> None:
     topic = _topic(kafka)
 
     async def work(publisher: BatchPublisher) -> None:
@@ -126,9 +152,8 @@ def test_more_than_a_broker_takes_at_once_goes_in_parts(kafka: KafkaSettings) ->
     records = [Record(topic, b"ann", b"%d " % n + bytes(40_000), 1) for n in range(100)]
     assert sum(len(record.value or b"") for record in records) > 3 * _BROKERS_LIMIT
     _run(kafka, lambda publisher: publisher.send(records))
-    assert [
-        int((r.value or b"").split()[0].strip(b"\0")) for r in read_to_end(kafka, topics=[topic])
-    ] == list(range(100))
+    found = [int((r.value or b"").split()[0]) for r in read_to_end(kafka, topics=[topic])]
+    assert found == list(range(100))
 
 
 def test_record_that_is_too_large_for_the_broker_is_an_error_and_the_rest_arrives(
@@ -143,7 +168,9 @@ def test_record_that_is_too_large_for_the_broker_is_an_error_and_the_rest_arrive
     assert [r.value for r in read_to_end(kafka, topics=[topic])] == [b"fine"]
 
 
-def test_broker_that_is_away_is_waited_for_and_then_given_up(free_port: int) -> None:
+def test_broker_that_is_away_is_told_of_waited_for_and_then_given_up(
+    free_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
     kafka = KafkaSettings(bootstrap_servers=f"127.0.0.1:{free_port}")
     started_s = monotonic()
     with pytest.raises(PublishError, match="recommendations"):
@@ -153,6 +180,9 @@ def test_broker_that_is_away_is_waited_for_and_then_given_up(free_port: int) -> 
             patience_s=1.0,
         )
     assert 1.0 < monotonic() - started_s < 10.0
+    told = [record.getMessage() for record in caplog.records if record.name == "headwater.publisher"]
+    assert len(told) == 1
+    assert "records for recommendations wait" in told[0]
 
 
 def test_broker_that_hangs_longer_than_a_request_may_take_gets_the_records_afterwards() -> None:
