@@ -34,11 +34,14 @@ class Probe:
         for _ in range(_TRIES):
             started = perf_counter()
             try:
-                scores = ranker.wide_scores(ranker.view(self._slates))
+                view = ranker.view(self._slates)
+                scores = ranker.wide_scores(view)
             except InputError as error:
                 raise AdapterError(f"it cannot score: {error}", refusal=Refusal.NOT_FINITE) from error
             best_ms = min(best_ms, (perf_counter() - started) * 1e3)
-        if not np.isfinite(scores).all():
+        if not (
+            np.isfinite(scores).all() and np.isfinite(ranker.wide.score_rows_in_float32(view.inputs)).all()
+        ):
             raise AdapterError("it scores what is not finite", refusal=Refusal.NOT_FINITE)
         if self._limit_ms and best_ms > self._limit_ms:
             raise AdapterError(

@@ -84,12 +84,17 @@ class WidePart:
             for weight, half_bias in self._packed_layers():
                 hidden = _LINEAR(hidden, weight, half_bias, "relu", [], "")
             hidden = hidden[: len(inputs)].float()  # (R, H)
-        else:
-            hidden = torch.from_numpy(inputs)
-            for weight, bias in zip(self._mean_weights[:-1], self._mean_biases[:-1], strict=True):
-                hidden = linear(hidden, weight, bias).relu_()  # (R, H)
-        last = linear(hidden, self._mean_weights[-1], self._mean_biases[-1])
-        scores: NDArray[np.float32] = last.squeeze(1).numpy()
+            last = linear(hidden, self._mean_weights[-1], self._mean_biases[-1])
+            scores: NDArray[np.float32] = last.squeeze(1).numpy()
+            return scores
+        return self.score_rows_in_float32(inputs)
+
+    @torch.no_grad()
+    def score_rows_in_float32(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As `score_rows`, and not finite where the weights overflow: the bfloat16 layers' relu takes NaN for 0."""
+        scores: NDArray[np.float32] = _forward(
+            torch.from_numpy(inputs), self._mean_weights, self._mean_biases
+        ).numpy()
         return scores
 
     def _packed_layers(self) -> list[tuple[Tensor, Tensor]]:
