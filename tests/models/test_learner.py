@@ -234,6 +234,9 @@ def test_after_drift_it_learns_faster_and_explores_more_and_a_snapshot_keeps_bot
     restored = Learner(wide_config, config, n_features=F, dim=DIM)
     restored.restore(eager.snapshot())
     before = calm.ranker.snapshot()
+    last = len(wide_config.wide_hidden)
+    # They add the same to every score of a slate, which a listwise loss cannot tell: only rounding moves them.
+    last_biases = {f"wide.layer{last}.bias", f"wide.mean{last}.bias"}
     for learner in (eager, calm, restored):
         taught(learner, [by_feature(3)])
     assert same(eager.snapshot(), restored.snapshot())
@@ -243,7 +246,7 @@ def test_after_drift_it_learns_faster_and_explores_more_and_a_snapshot_keeps_bot
             for arrays in (calm.ranker.snapshot(), eager.ranker.snapshot())
         ]
         for name in before
-        if "layer" in name or ("mean" in name and "scaler" not in name)
+        if ("layer" in name or ("mean" in name and "scaler" not in name)) and name not in last_biases
     }
     assert all(hasty > 1.5 * usual for usual, hasty in moved.values())
 
