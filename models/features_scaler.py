@@ -169,15 +169,17 @@ def _fill_inputs(
         for c in range(n_candidates):
             if valid[b, c]:
                 rows += 1
+                raw = features[b, c]
                 for f in range(n_features):
-                    mean[f] += features[b, c, f]
+                    mean[f] += raw[f]
         if rows:
             for f in range(n_features):
                 mean[f] /= rows
         for c in range(n_candidates):
             if valid[b, c]:
+                raw = features[b, c]
                 for f in range(n_features):
-                    away = features[b, c, f] - mean[f]
+                    away = raw[f] - mean[f]
                     variance[f] += away * away
         for f in range(n_features):
             if rows:
@@ -194,10 +196,12 @@ def _fill_inputs(
                 inverse32[f] = np.float32(1.0 / sd)
         for c in range(n_candidates):
             if valid[b, c]:
+                raw, by_stream, by_slate = features[b, c], inputs[row, :n_features], inputs[row, n_features:]
+                for f in range(n_features):  # two plain loops over rows of memory, which become vector code
+                    standard = (raw[f] - stream_mean[f]) * stream_inverse[f]
+                    standard = clip if standard > clip else standard
+                    by_stream[f] = -clip if standard < -clip else standard
                 for f in range(n_features):
-                    x = features[b, c, f]
-                    standard = (x - stream_mean[f]) * stream_inverse[f]
-                    inputs[row, f] = min(max(standard, -clip), clip)
-                    inputs[row, n_features + f] = (x - mean32[f]) * inverse32[f]
+                    by_slate[f] = (raw[f] - mean32[f]) * inverse32[f]
                 row += 1
     return finite

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 _LEAST = 1e-30  # utilities are above 0: odds may underflow
 _ARM_STREAM = np.uint64(0x42414E444954)  # sets the draws of arms apart from the slates', which share the seed
 _NEVER = -30.0  # log weight, against the best, below which an item is not drawn: once in 10^13 slots
+_SMALL = -600.0  # log weight, against the one that weights are relative to, below which all are taken anew
 
 
 @njit(nogil=True, cache=True)
@@ -37,56 +38,71 @@ def fill_slates(
     odds = np.empty(c, dtype=np.float64)  # (C,) with the bonuses that do not change from slot to slot
     left = np.empty(c, dtype=np.int32)  # positions not chosen yet, the first n of them
     alike = np.empty(c, dtype=np.int32)  # (C,) how many chosen ones are of the same group
-    utilities = np.empty(c, dtype=np.float64)  # by place in `left`
+    utilities = np.empty(c, dtype=np.float64)  # (C,) in the slot to be filled
+    weights = np.empty(c, dtype=np.float64)  # (C,) against `reference`; below 0 where to be taken anew
     floor = math.exp(_NEVER * temperature)
+    lowest = math.exp(_SMALL * temperature)
     for u in range(b):
         n = _odds(scores[u], odds, left)
         of_tail, of_variety, of_young = float(bonuses[u, 0]), float(bonuses[u, 1]), float(bonuses[u, 2])
+        lifted = of_young if young_slots > 0 else 0.0  # what the young get in this slot
         for place in range(n):
             at = left[place]
             alike[at] = 0
             if tail[u, at]:
                 odds[at] += of_tail
+            more = of_variety * gains[0] if groups[u, at] != 0 else 0.0
+            utilities[at] = _utility(odds[at], more, lifted if young[u, at] else 0.0)
         state = seeds[u]
-        lifted = 0
+        shown = 0  # of the young
+        reference = 0.0
         for slot in range(min(k, n)):
             best, chosen = -1.0, 0
             for place in range(n):
-                at = left[place]
-                utility = odds[at]
-                if groups[u, at] != 0:
-                    utility += of_variety * gains[alike[at]]
-                if young[u, at] and lifted < young_slots:
-                    utility += of_young
-                utilities[place] = max(utility, _LEAST)
-                if utilities[place] > best:
-                    best, chosen = utilities[place], place
+                if utilities[left[place]] > best:
+                    best, chosen = utilities[left[place]], place
             probability = 1.0
             if temperature > 0:
+                if slot == 0 or best < reference * lowest:
+                    reference = best
+                    weights[:] = -1.0
                 total = 0.0
                 for place in range(n):
-                    utilities[place] = _weight(utilities[place] / best, temperature, floor)
-                    total += utilities[place]
+                    at = left[place]
+                    if utilities[at] > best * floor:
+                        if weights[at] < 0:
+                            weights[at] = math.exp(math.log(utilities[at] / reference) / temperature)
+                        total += weights[at]
                 state, uniform = _next_uniform(state)
                 threshold = uniform * total
                 for place in range(n):
-                    if utilities[place] > 0:
+                    if utilities[left[place]] > best * floor:
                         chosen = place
-                        threshold -= utilities[place]
+                        threshold -= weights[left[place]]
                         if threshold < 0:
                             break
-                probability = utilities[chosen] / total
-            at = left[chosen]
-            positions[u, slot] = at
+                probability = weights[left[chosen]] / total
+            took = left[chosen]
+            positions[u, slot] = took
             propensities[u, slot] = probability
-            lifted += 1 if young[u, at] else 0
             n -= 1
             for place in range(chosen, n):  # in order, so that ties still go by position
                 left[place] = left[place + 1]
-            if of_variety > 0 and groups[u, at] != 0:
-                for place in range(n):
-                    if groups[u, left[place]] == groups[u, at]:
-                        alike[left[place]] += 1
+            shown += 1 if young[u, took] else 0
+            enough = lifted > 0 and shown >= young_slots
+            if enough:
+                lifted = 0.0
+            group = groups[u, took] if of_variety > 0 else 0
+            if not enough and group == 0:
+                continue
+            for place in range(n):
+                at = left[place]
+                like = group != 0 and groups[u, at] == group
+                if like or (enough and young[u, at]):
+                    alike[at] += 1 if like else 0
+                    more = of_variety * gains[alike[at]] if groups[u, at] != 0 else 0.0
+                    utilities[at] = _utility(odds[at], more, lifted if young[u, at] else 0.0)
+                    weights[at] = -1.0
 
 
 @njit(nogil=True, cache=True)
@@ -110,9 +126,8 @@ def _odds(scores: NDArray[np.float32], odds: NDArray[np.float64], left: NDArray[
 
 
 @njit(nogil=True, cache=True)
-def _weight(share: float, temperature: float, floor: float) -> float:
-    """share^(1 / temperature), and 0 up to `floor`, where that is next to nothing."""
-    return math.exp(math.log(share) / temperature) if share > floor else 0.0
+def _utility(odds: float, of_variety: float, of_young: float) -> float:
+    return max(odds + of_variety + of_young, _LEAST)
 
 
 @njit(nogil=True, cache=True)

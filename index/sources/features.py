@@ -19,6 +19,7 @@ from index.sources.item_features import (
     fill_own,
     fill_rate,
     fill_text,
+    log1p,
     number_visits,
     positive,
     read_cart,
@@ -114,7 +115,7 @@ class CandidateBuilder:
         return Candidates(items=items, features=features, sources=bits)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def log_count(power: float) -> float:
     """log(1 + 2^power) from a table, which is several times as fast; 0 below 2^-20, capped at 2^40."""
     at = (min(power, 40.0) + 20.0) * _STEPS
@@ -178,7 +179,10 @@ def _build(
             short = w if half_lives_ms[short] <= 0 or half_lives_ms[w] < half_lives_ms[short] else short
             long = w if half_lives_ms[w] > half_lives_ms[long] else long
     base = 3 * sources
+    faded = np.zeros(windows, np.float64)  # half-lives since the epoch
     for b in range(len(nows_ms)):
+        for w in range(windows):
+            faded[w] = nows_ms[b] / half_lives_ms[w] if half_lives_ms[w] > 0 else 0.0
         for t in range(history.shape[1]):
             if history[b, t] != 0 and own[history[b, t]] == 0:
                 own[history[b, t]] = t + 1
@@ -189,7 +193,7 @@ def _build(
         for t in range(history.shape[1]):
             in_all += history[b, t] != 0
             returned += history[b, t] != 0 and last_ms[b, t] > first_ms[b, t]
-        away = np.log1p(max(nows_ms[b] - times[0], 0) / 1_000.0) if visits > 0 else 0.0
+        away = log1p(max(nows_ms[b] - times[0], 0) / 1_000.0) if visits > 0 else 0.0
         pending = read_cart(session[b], session_kinds[b], cart)
         last_kind = session_kinds[b, 0] if session.shape[1] > 0 and session[b, 0] != 0 else 0
         newly_barred = 0
@@ -205,7 +209,7 @@ def _build(
         mean_log_price, latest, in_history, touches = describe_shopper(
             session[b], history[b], price, category, brand, vectors, has_text, means, categories, brands
         )
-        log_history, log_touches, log_visits = np.log1p(in_history), np.log1p(touches), np.log1p(visits)
+        log_history, log_touches, log_visits = log1p(in_history), log1p(touches), log1p(visits)
         returning = returned / max(in_all, 1)
         for c in range(items.shape[1]):
             item = items[b, c]
@@ -219,13 +223,12 @@ def _build(
                 if rank < 0:
                     continue
                 best, score = scores[b, offsets[s]], scores[b, offsets[s] + rank]
-                row[3 * s] = np.log1p(positive(score))
+                row[3 * s] = log1p(positive(score))
                 row[3 * s + 1] = min(positive(score / best), 1.0) if best > 0.0 else 0.0
                 row[3 * s + 2] = 1.0 / (1.0 + rank)
                 row[base] += 1.0
             for w in range(windows):
-                power = keys[w, item] - (nows_ms[b] / half_lives_ms[w] if half_lives_ms[w] > 0 else 0.0)
-                row[base + 1 + w] = log_count(power)
+                row[base + 1 + w] = log_count(keys[w, item] - faded[w])
             rest = row[base + 1 + windows :]
             fill_item(rest, nows_ms[b], item_first_ms[item], price[item], mean_log_price, category[item],
                       brand[item], categories, brands, latest)  # fmt: skip
@@ -236,7 +239,7 @@ def _build(
                 fill_rate(rest, positive(views[b, t]) + positive(purchases[b, t]), first_ms[b, t], behind[t],
                           times, visits)  # fmt: skip
             if in_session[item] > 0:
-                rest[7] = np.log1p(in_session[item])
+                rest[7] = log1p(in_session[item])
                 t = 0
                 while session[b, t] != item:
                     t += 1
@@ -244,9 +247,8 @@ def _build(
             if has_text[item]:
                 fill_text(rest, vectors[item], means)
             rest[19], rest[20] = log_history, log_touches
-            fill_habits(rest, habits[item], keys[short, item] - nows_ms[b] / half_lives_ms[short],
-                        half_lives_ms[short], keys[long, item] - nows_ms[b] / half_lives_ms[long],
-                        half_lives_ms[long])  # fmt: skip
+            fill_habits(rest, habits[item], keys[short, item] - faded[short], half_lives_ms[short],
+                        keys[long, item] - faded[long], half_lives_ms[long])  # fmt: skip
             rest[28], rest[29], rest[30] = log_visits, away, returning
             fill_cart(rest, cart[item], last_kind, pending)
         for met in range(count):
