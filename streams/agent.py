@@ -6,13 +6,14 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import faust
 
 from streams.log_reader import LogRecord
 from streams.metrics import Metrics
 from streams.publisher import Record, Sender
+from streams.transport import HeadwaterTransport
 
 Step = Callable[[list[LogRecord]], Awaitable[list[Record]]]
 STOP_TIMEOUT_S = 10.0
@@ -90,9 +91,12 @@ def attach(
 
     async def take(stream: Any) -> None:
         delivery = Delivery(app, publisher)
+        working = cast(HeadwaterTransport, app.transport).working
         async for events in micro_batches(stream, batch_max=batch_max):
             records = [record for event in events for record in event.message.records]
-            await delivery.deliver(await step(records), events)
+            with working:
+                made = await step(records)
+            await delivery.deliver(made, events)
 
     app.agent(app.topic(*topics, key_type=bytes, value_type=bytes), name="headwater")(take)
 

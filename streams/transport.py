@@ -3,7 +3,8 @@ and the cost of a record.
 
 Faust asks brokers to hold a fetch for 1.5 s; a broker that answers a held fetch late (the embedded one) then
 adds that to every click. It fetches again as soon as it was answered, so that a busy worker is handed clicks by
-ones and twos, each of which costs it, the broker and the processor that they share as much as ten. And its
+ones and twos, each of which costs it, the broker and the processor that they share as much as ten; or, while a
+batch is worked on, too early for what comes during the work. And its
 round-robin assignor may give partition 3 of `clicks` and partition 3 of `purchases` to different workers; a user's
 events must meet in one worker, so partitions are assigned by range, which is the same for topics of the same
 partition count. A learner restored from a snapshot must read on from the offsets in it, whatever its group has
@@ -26,12 +27,14 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage, ack_lock
 
 from streams.log_reader import LogRecord
+from streams.working import Working
 
 OnPositions = Callable[[Mapping[tuple[str, int], int | None]], None]
 """Told, after every assignment and before its first record, where each partition is read on (next offsets; None
 where the group has committed nothing)."""
 
 _BUNDLE_MAX = 64  # records of a bundle
+_WORK_MAX_S = 0.05  # that a fetch waits for the batch that is worked on
 _FETCH_TIMEOUT_S = 1.0
 _HELD_MAX = 4_096  # records of a topic's partition that may wait for the agent before no more are fetched
 _FULL_TIMEOUT_S = 0.02  # a look for others' records while a partition is full
@@ -67,10 +70,14 @@ class Bundle(ConsumerMessage):
         self.covers = covers
 
 
-def paced(send: Callable[..., Awaitable[Any]], *, every_s: float) -> Callable[..., Awaitable[Any]]:
-    """An aiokafka client's `send` that leaves `every_s` seconds between a node's answer to a fetch and the next one.
+def paced(
+    send: Callable[..., Awaitable[Any]], *, every_s: float, working: Working
+) -> Callable[..., Awaitable[Any]]:
+    """An aiokafka client's `send` that leaves `every_s` seconds between a node's answer to a fetch and the next one,
+    and asks for that when no batch is worked on any more.
 
-    What comes meanwhile comes in one answer. After a quiet moment nothing waits.
+    What comes meanwhile comes in one answer. After a quiet moment nothing waits, and nothing for longer than
+    `_WORK_MAX_S`: work on a backlog takes long, and what comes next is to be there when it ends.
     """
     answered_s: dict[int, float] = {}
 
@@ -80,6 +87,7 @@ def paced(send: Callable[..., Awaitable[Any]], *, every_s: float) -> Callable[..
         left_s = answered_s.get(node_id, 0.0) + every_s - monotonic()
         if left_s > 0:
             await asyncio.sleep(left_s)
+        await working.over(timeout_s=_WORK_MAX_S)
         try:
             return await send(node_id, request, **options)
         finally:
@@ -96,7 +104,9 @@ class RangeConsumerThread(AIOKafkaConsumerThread):
         if transport.fetch_wait_ms is not None:
             consumer._fetch_max_wait_ms = transport.fetch_wait_ms
             consumer._fetch_min_bytes = transport.fetch_min_bytes
-        consumer._client.send = paced(consumer._client.send, every_s=transport.fetch_every_ms / 1000)
+        consumer._client.send = paced(
+            consumer._client.send, every_s=transport.fetch_every_ms / 1000, working=transport.working
+        )
         self._assignor = RangePartitionAssignor
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)
         return consumer
@@ -267,3 +277,4 @@ class HeadwaterTransport(Transport):
         self.fetch_every_ms = fetch_every_ms
         self.start_offsets = start_offsets
         self.on_positions = on_positions
+        self.working = Working()  # the agent says when it is

@@ -19,6 +19,7 @@ from streams.log_reader import LogRecord
 from streams.settings import KafkaSettings, Settings
 from streams.topics import topic_name
 from streams.transport import paced
+from streams.working import Working
 from tests.storefront import Storefront, purchase, view
 
 Until = Callable[[], bool]
@@ -108,7 +109,7 @@ def test_fetches_of_a_node_are_spaced_and_nothing_else_is() -> None:
         async def send(_node_id: int, _request: Any) -> str:
             return "answered"
 
-        send_paced = paced(send, every_s=every_s)
+        send_paced = paced(send, every_s=every_s, working=Working())
 
         async def took_s(node_id: int, request: Any) -> float:
             started = time.monotonic()
@@ -124,6 +125,32 @@ def test_fetches_of_a_node_are_spaced_and_nothing_else_is() -> None:
     one, other, rest, after_quiet = asyncio.run(run())
     assert one[0] < every_s / 2 < every_s * 0.9 < min(one[1:])
     assert max(*other, *rest, after_quiet) < every_s / 2
+
+
+def test_fetch_waits_for_the_work_on_a_batch_and_a_heartbeat_does_not() -> None:
+    fetch, working = FetchRequest(50, 1, 1_000, 0, []), Working()
+    sent: list[Any] = []
+
+    async def send(_node_id: int, request: Any) -> None:
+        sent.append(request)
+
+    async def run() -> None:
+        send_paced = paced(send, every_s=0.0, working=working)
+        beat = object()
+        with working:
+            fetching = asyncio.create_task(send_paced(1, fetch))
+            await send_paced(1, beat)
+            await asyncio.sleep(0.01)
+            assert sent == [beat]
+        await asyncio.sleep(0.005)
+        assert fetching.done()
+        assert sent == [beat, fetch]
+        with working:  # for ever, to a fetch
+            started = time.monotonic()
+            await send_paced(1, fetch)
+            assert 0.04 < time.monotonic() - started < 1.0
+
+    asyncio.run(run())
 
 
 def test_everything_is_read_with_our_wait_and_our_assignor(shop: Storefront, tmp_path: Path) -> None:
