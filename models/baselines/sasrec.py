@@ -99,8 +99,8 @@ class SasRecTrainer:
     The loss is the softmax over the items that the sequences hold, in place of the paper's one uniform negative
     with binary cross-entropy, with which SASRec trails (Klenitskiy & Vasilev, "Turning Dross Into Gold Loss",
     RecSys 2023). It is exact up to `negatives` items; beyond, the batch's answers are there and of the others
-    a uniform draw, weighed up to stand for all. Not checked against published figures on their data; tests
-    check that it learns a planted order and reaches the best possible on a chain of known chances.
+    a uniform draw, weighed up to stand for all. `bench.sasrec_check` compares it with published figures on their
+    data; tests check that it learns a planted order and reaches the best possible on a chain of known chances.
     """
 
     def __init__(self, *, n_items: int, config: SasRecConfig, seed: int) -> None:
