@@ -46,7 +46,7 @@ def read(file: Path) -> Sequences:
     return sequences
 
 
-def ranks(model: SasRec, sequences: Sequences, *, n_items: int) -> NDArray[np.int64]:
+def ranks(model: SasRec, sequences: Sequences) -> NDArray[np.int64]:
     """(S,) the place, from 0, of each sequence's last item among the items that its shopper had not had."""
     length, found = model.config.length, []
     model.eval()
@@ -58,7 +58,7 @@ def ranks(model: SasRec, sequences: Sequences, *, n_items: int) -> NDArray[np.in
             row[-len(kept) :] = kept
         with torch.inference_mode():
             asked = model(torch.from_numpy(history))[:, -1]  # (B, D)
-            scores = (asked @ model.items.weight[: n_items + 1].T).numpy()  # (B, N + 1)
+            scores = (asked @ model.items.weight.T).numpy()  # (B, N + 1)
         scores[:, 0] = -np.inf
         for row, sequence in zip(scores, some, strict=True):
             score = row[sequence[-1]]
@@ -95,14 +95,14 @@ def check(
     started, best, kept, at = perf_counter(), -1.0, dict[str, Any](), 0
     for epoch in range(1, epochs + 1):
         loss = trainer.one_pass(learnt)
-        validation = metrics(ranks(trainer.model, validating, n_items=n_items))
+        validation = metrics(ranks(trainer.model, validating))
         print(
             f"  {perf_counter() - started:6.0f} s  epoch {epoch}, loss {loss:.3f}, validation {validation}",
             file=sys.stderr,
         )
         if validation["ndcg@10"] > best:
             best, at = validation["ndcg@10"], epoch
-            test = metrics(ranks(trainer.model, sequences, n_items=n_items))
+            test = metrics(ranks(trainer.model, sequences))
             kept = {"test": test, "validation": validation, "epoch": epoch}
         elif epoch - at >= patience:
             break
@@ -118,12 +118,13 @@ def main() -> None:
     parser.add_argument("--dropout", type=float, default=0.5, help="the papers' for Beauty")
     parser.add_argument("--json", type=Path, help="write the result here")
     asked = parser.parse_args()
+    machine = Machine.describe(["python", "-m", "bench.sasrec_check", *sys.argv[1:]])
     config = SasRecConfig(dropout=asked.dropout, batch=128)
     sequences = read(asked.file)
     found = check(sequences, config=config, epochs=asked.epochs, patience=asked.patience)
     report = {
         "file": asked.file.name, "shoppers": len(sequences), "events": sum(map(len, sequences)), **found,
-        "config": asdict(config), "published": PUBLISHED, "machine": asdict(Machine.describe()),
+        "config": asdict(config), "published": PUBLISHED, "machine": asdict(machine),
     }  # fmt: skip
     print(json.dumps({name: report[name] for name in ("test", "epoch", "seconds", "published")}, indent=1))
     if asked.json:

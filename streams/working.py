@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -30,19 +31,23 @@ class Working:
             self._busy = False
             waiting, self._waiting = self._waiting, []
         for loop, ended in waiting:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # a loop that has been closed waits for nothing
                 loop.call_soon_threadsafe(ended.set)
 
     async def over(self, *, timeout_s: float) -> bool:
         """Return once no batch is worked on, or after `timeout_s`: whether it was in time."""
-        ended = asyncio.Event()
+        waiter = (asyncio.get_running_loop(), asyncio.Event())
         with self._lock:
             if not self._busy:
                 return True
-            self._waiting.append((asyncio.get_running_loop(), ended))
+            self._waiting.append(waiter)
         try:
             async with asyncio.timeout(timeout_s):
-                await ended.wait()
+                await waiter[1].wait()
+            return True
         except TimeoutError:
             return False
-        return True
+        finally:
+            with self._lock:  # work without end would gather who gave up
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)

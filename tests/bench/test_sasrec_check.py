@@ -29,7 +29,7 @@ def test_rank_counts_the_better_items_that_the_shopper_had_not() -> None:
         scores = (model.eval()(history)[0, -1] @ model.items.weight.T).numpy()
     for target in (3, 4, 5, 6):
         better = sum(scores[item] > scores[target] for item in (3, 4, 5, 6))
-        assert ranks(model, [np.array([1, 2, target])], n_items=6).tolist() == [better]
+        assert ranks(model, [np.array([1, 2, target])]).tolist() == [better]
 
 
 def test_measures_are_those_of_one_right_answer() -> None:
@@ -45,5 +45,5 @@ def test_a_planted_order_is_found() -> None:
     found = check(sequences, config=SMALL, epochs=15, patience=15)
     assert found["test"]["hr@5"] > 0.9
     assert found["test"]["hr@10"] <= 1.0
-    untaught = ranks(SasRec(n_items=items, config=SMALL), sequences, n_items=items)
+    untaught = ranks(SasRec(n_items=items, config=SMALL), sequences)
     assert metrics(untaught)["hr@5"] < 0.5

@@ -46,7 +46,9 @@ def test_work_that_fails_is_over_and_work_without_end_is_given_up() -> None:
     async def run() -> tuple[bool, bool]:
         first = await working.over(timeout_s=1.0)
         with working:
-            return first, await working.over(timeout_s=0.01)
+            second = await working.over(timeout_s=0.01)
+            assert not working._waiting  # or an endless work would keep everybody who gave up
+            return first, second
 
     assert asyncio.run(run()) == (True, False)
 
@@ -57,6 +59,7 @@ def test_waiter_whose_loop_has_gone_does_not_break_the_work() -> None:
     with working:
         task = loop.create_task(working.over(timeout_s=10.0))
         loop.run_until_complete(asyncio.sleep(0.01))
-        task.cancel()
-        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
         loop.close()
+        assert len(working._waiting) == 1
+    assert not working._waiting
+    assert not task.done()
