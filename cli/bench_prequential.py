@@ -37,7 +37,8 @@ def prequential(
         typer.Option(
             help="Names separated by commas, or all. Default: headwater and the protocol's usual baselines. "
             "Headwater's variants: headwater-slate (diverse slates), headwater-wide (no transformer), "
-            "headwater-frozen (no LoRA), headwater-full (the whole backbone learns), headwater-no-SOURCE.",
+            "headwater-frozen (no LoRA), headwater-full (the whole backbone learns), headwater-ungated and "
+            "headwater-full-ungated (the transformer serves even where it does not pay), headwater-no-SOURCE.",
             rich_help_panel="Contenders",
         ),
     ] = "",

@@ -82,6 +82,7 @@ class Headwater:
         self._vectors = iter(vectors)
         self._next = next(self._vectors, None)
         self._rewarded = variant.slate
+        self._gated = variant.gated
         self._answer: Recommendations | None = None
 
     def recommend(self, query: Query, /, *, k: int) -> NDArray[np.int64]:
@@ -94,7 +95,7 @@ class Headwater:
             now_ms=np.array([query.at_ms], np.int64),
             seeds=user_hash.view(np.uint64) ^ np.uint64(query.index),
             plan=_WITH_TRANSFORMER,
-            deep=self.engine.learner.prequential.gate.pays(),
+            deep=self.engine.learner.prequential.gate.pays() if self._gated else True,
         )
         return self.codes(self._answer.items[0])[:k]
 

@@ -13,6 +13,7 @@ class Variant:
     deep: bool = True  # the transformer learns, and serves while its gate says that it pays
     lora: bool = True  # its backbone adapts; else only what is around it learns
     full: bool = False  # every weight of the backbone learns, in place of an adapter on it
+    gated: bool = True  # else the transformer serves whether or not it pays
     slate: bool = False  # the diversity layer makes the slate; else pure ranking
     without: str = ""  # a candidate source left out
     also: str = ""  # a candidate source added that is not in use by default
@@ -24,6 +25,8 @@ VARIANTS: dict[str, Variant] = {
     "headwater-wide": Variant(deep=False),
     "headwater-frozen": Variant(lora=False),
     "headwater-full": Variant(full=True),
+    "headwater-ungated": Variant(gated=False),
+    "headwater-full-ungated": Variant(full=True, gated=False),
     **{f"headwater-no-{name.replace('_', '-')}": Variant(without=name) for name in IN_USE},
     **{
         f"headwater-with-{name.replace('_', '-')}": Variant(also=name) for name in NAMES if name not in IN_USE

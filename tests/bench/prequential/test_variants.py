@@ -86,6 +86,22 @@ def test_frozen_and_full_learn_around_an_adapter_that_stays(
     assert (offsets_of(ours.engine) > 0).any() == (name == "headwater-full")
 
 
+@pytest.mark.parametrize(("name", "gated"), [("headwater-full", True), ("headwater-full-ungated", False)])
+def test_ungated_serves_a_transformer_that_did_not_prove_itself(
+    prepared: Prepared, small: Settings, name: str, gated: bool
+) -> None:
+    """It learns the same: only what is served differs."""
+    ours, wide = (contender(prepared.info, small, name=each) for each in (name, "headwater-wide"))
+    differ = 0
+    for unit in prepared.units:
+        answers = [each.recommend(first_query(unit), k=20).tolist() for each in (ours, wide)]
+        differ += answers[0] != answers[1]
+        ours.learn(unit)
+        wide.learn(unit)
+        assert not ours.engine.learner.prequential.gate.pays()
+    assert (differ == 0) is gated
+
+
 def test_slates_teach_the_bandit_whether_they_held_what_was_taken(
     prepared: Prepared, small: Settings
 ) -> None:
