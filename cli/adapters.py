@@ -14,6 +14,7 @@ from events.clock import SystemClock
 from streams import adapter_operations as operations
 from streams.adapter_topic import Published
 
+_NAME = typer.Argument(help="Of the adapter, as `headwater adapters list` shows it under `serves`.")
 _PIPED_WIDTH = 200  # characters of a line that no terminal has to show
 
 app = typer.Typer(
@@ -45,7 +46,7 @@ def list_command(
 
 
 @app.command()
-def show(context: typer.Context, name: str) -> None:
+def show(context: typer.Context, name: Annotated[str, _NAME]) -> None:
     """Show everything that an adapter says of itself."""
     found = operations.adapters_on(context_of(context).connected().kafka)
     for key, value in described(found.named(name)).items():
@@ -55,7 +56,7 @@ def show(context: typer.Context, name: str) -> None:
 @app.command()
 def rollback(
     context: typer.Context,
-    name: str,
+    name: Annotated[str, _NAME],
     reason: Annotated[str, typer.Option(help="Why; it stays with the pointer.")] = "",
 ) -> None:
     """Let an older adapter serve, whatever is learnt meanwhile, until `headwater adapters release`."""
@@ -103,7 +104,7 @@ def described(adapter: Published) -> dict[str, str]:
         "units": str(record.units),
         "parent": record.parent,
         "config": record.config,
-        "metric": ", ".join(f"{name} {value:.4f}" for name, value in record.metric.items()),
+        "window": ", ".join(f"{name} {value:.4f}" for name, value in record.metric.items()),
         "decision": f"{adapter.decision}: {adapter.why}",
         "candidate": adapter.candidate,
         "offsets": ", ".join(f"{topic}-{partition}@{offset}" for topic, partition, offset in record.offsets),

@@ -9,6 +9,7 @@ import typer
 from bench.machine import Machine
 from bench.telling import tell_on_stderr
 from cli.context import context_of
+from cli.stream_options import tell_of_events
 from load.columns import Columns, parse_renames
 
 
@@ -64,6 +65,7 @@ def diversity(
         stream=stream, models=("headwater-slate",), work=work or json.with_suffix(".work"), seed=seed
     )
     tell = tell_on_stderr()
+    tell_of_events(data, columns=stream.columns, tell=tell)
     prepared = ready_stream(config)
     vectors = config.folder / f"vectors-{settings.learner.encoder.replace('/', '-')}.npz"
     encode_catalogue(catalogue_of(stream, folder=config.folder), settings=settings, path=vectors)

@@ -18,6 +18,7 @@ from cli.stream_options import (
     TimeUnitOption,
     WhereOption,
     stream_config,
+    tell_of_events,
 )
 
 
@@ -102,6 +103,7 @@ def prequential(
         resume=resume,
     )
     tell = tell_on_stderr()
+    tell_of_events(data, columns=config.stream.columns, tell=tell)
     found = run_benchmark(
         config,
         settings=context_of(context).settings(),

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from bench.telling import tell_on_stderr
 from cli.context import context_of
+from cli.stream_options import EVENTS_HELP, ColumnsOption, TimeUnitOption, tell_of_events
 from load.columns import Columns, parse_renames
 from load.faults import Faults
 from load.progress import watcher_for
@@ -18,9 +20,13 @@ JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the repor
 
 def replay(
     context: typer.Context,
-    data: Annotated[Path, typer.Argument(help="A parquet, CSV or JSONL file of events.", exists=True)],
-    items: Annotated[Path | None, typer.Option(help="Its catalogue file.", exists=True)] = None,
-    columns: Annotated[str, typer.Option(help="Renames, as user=visitor_id,ts=timestamp.")] = "",
+    data: Annotated[Path, typer.Argument(help=EVENTS_HELP, exists=True)],
+    items: Annotated[
+        Path | None,
+        typer.Option(help="Its catalogue file.", exists=True, rich_help_panel="The stream"),
+    ] = None,
+    columns: ColumnsOption = "",
+    time_unit: TimeUnitOption = "ms",
     rate: Annotated[float | None, typer.Option(min=0.001, help="Events a second; neither: flat out.")] = None,
     speed: Annotated[float | None, typer.Option(min=0.001, help="Times faster than it happened.")] = None,
     duration: Annotated[float | None, typer.Option(min=0, help="Stop after so many seconds.")] = None,
@@ -39,11 +45,13 @@ def replay(
     """Replay a stream into Kafka and measure every event's way to its recommendation, from the time it was due."""
     settings = context_of(context).connected()
     kafka = settings.kafka
+    meanings = Columns(renames=parse_renames(columns), time_unit=time_unit)
+    tell_of_events(data, columns=meanings, tell=tell_on_stderr())
     report = run_replay(
         ReplayConfig(
             path=data,
             items=items,
-            columns=Columns(renames=parse_renames(columns)),
+            columns=meanings,
             rate=rate,
             speed=speed,
             duration_s=duration,

@@ -1,8 +1,11 @@
 """Commands that run or look after the system: demo, up, worker, topics, schema, doctor, warm-up."""
 
 import signal
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +18,7 @@ from events import schema as event_schema
 from events.clock import SystemClock
 from streams import doctor as checks
 from streams.logs import setup
+from streams.settings import Settings, misspelt_variables
 from streams.supervisor import Event, What
 from streams.system import System, servers
 from streams.topics import ensure, inspect
@@ -60,12 +64,13 @@ def up(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with (
-        servers(settings) as running,
+        servers(settings) as found,
+        _folder_of_the_learner(found, in_memory=settings.kafka.embedded) as running,
         System(running, recommenders=recommenders, log_dir=logs, on_event=tell) as system,
     ):
         console.print(
             f"broker  {running.kafka.bootstrap_servers}\nredis   {running.redis.options().address}\n"
-            f"logs    {system.log_dir}",
+            f"logs    {system.log_dir}\nlearner {Path(running.learner.snapshot_dir).absolute()}",
             highlight=False,
         )
         for name, port in system.metrics_ports.items():
@@ -79,6 +84,16 @@ def up(
                     f"KAFKA_BOOTSTRAP_SERVERS={running.kafka.bootstrap_servers} headwater simulate",
                     highlight=False,
                 )
+
+
+@contextmanager
+def _folder_of_the_learner(settings: Settings, *, in_memory: bool) -> Iterator[Settings]:
+    """Settings whose learner keeps its snapshots as long as the broker keeps its log."""
+    if not in_memory:
+        yield settings
+        return
+    with tempfile.TemporaryDirectory(prefix="headwater-learner-", ignore_cleanup_errors=True) as folder:
+        yield settings.updated(learner={"snapshot_dir": folder})
 
 
 def worker(
@@ -139,7 +154,7 @@ def doctor(context: typer.Context) -> None:
         encoder = TextEncoder(settings.learner.encoder, threads=settings.learner.threads)
         return f"{settings.learner.encoder}, {encoder.dim} dimensions"
 
-    found = checks.run(settings, clock=SystemClock(), load_models=load_models)
+    found = checks.run(settings, clock=SystemClock(), load_models=load_models, misspelt=misspelt_variables())
     table = Table(show_header=False, box=None, pad_edge=False)
     colours = {"ok": "green", "warn": "yellow", "fail": "red"}
     for check in found:

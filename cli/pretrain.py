@@ -8,6 +8,7 @@ import typer
 
 from bench.telling import tell_on_stderr
 from cli.context import context_of
+from cli.stream_options import EVENTS_HELP, ColumnsOption, TimeUnitOption, tell_of_events
 from load.catalogue import read_items
 from load.columns import Columns, parse_renames
 from load.stream_reader import StreamReader
@@ -18,12 +19,14 @@ _TELL_EVERY = 20
 
 def pretrain(
     context: typer.Context,
-    data: Annotated[
-        Path, typer.Argument(help="A parquet, CSV or JSONL file of events: the past.", exists=True)
+    data: Annotated[Path, typer.Argument(help=f"The past. {EVENTS_HELP}", exists=True)],
+    items: Annotated[
+        Path,
+        typer.Option(help="Its catalogue file, with texts.", exists=True, rich_help_panel="The stream"),
     ],
-    items: Annotated[Path, typer.Option(help="Its catalogue file, with texts.", exists=True)],
     out: Annotated[Path, typer.Option(help="The encoder's folder, new or empty.")],
-    columns: Annotated[str, typer.Option(help="Renames, as user=visitor_id,ts=timestamp.")] = "",
+    columns: ColumnsOption = "",
+    time_unit: TimeUnitOption = "ms",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many events.")] = None,
     steps: Annotated[int, typer.Option(min=1, help="Training steps.")] = 200,
     batch: Annotated[int, typer.Option(min=2, help="Pairs of texts a step.")] = 48,
@@ -38,9 +41,11 @@ def pretrain(
 
     settings = context_of(context).settings()
     tell = tell_on_stderr()
+    meanings = Columns(renames=parse_renames(columns), time_unit=time_unit)
+    tell_of_events(data, columns=meanings, tell=tell)
     catalogue = [item for item in read_items(items) if item.text()]
     known = {str(item.item_id): at for at, item in enumerate(catalogue)}
-    events = islice(iter(StreamReader(data, columns=Columns(renames=parse_renames(columns)))), limit)
+    events = islice(iter(StreamReader(data, columns=meanings)), limit)
     groups = sessions(events, gap_ms=settings.sources.session_gap_ms)
     found = pairs_of(groups, known=known, per_group=pairs, seed=settings.learner.seed)
     tell(f"{len(found):,} pairs of {len(catalogue):,} texts")

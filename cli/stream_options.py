@@ -5,11 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bench.telling import Tell
 from load.columns import Columns, parse_renames
+from load.tables import told_of_events
 
 if TYPE_CHECKING:
     from load.prequential.prepared import StreamConfig
 
+EVENTS_HELP = (
+    "A file of events: parquet or CSV with columns ts (ms), user, item, and optionally event, qty, price, basket, "
+    "session, text; or JSONL, a line for each event as in docs/schema."
+)
 DataOption = Annotated[
     Path,
     typer.Option(
@@ -89,3 +95,9 @@ def stream_config(
         where=where,
         items=items,
     )
+
+
+def tell_of_events(data: Path, *, columns: Columns, tell: Tell) -> None:
+    """Says it where the file has no event column: every row is then of one kind."""
+    if (text := told_of_events(data, columns=columns)) is not None:
+        tell(text)

@@ -17,6 +17,7 @@ from cli.stream_options import (
     TimeUnitOption,
     WhereOption,
     stream_config,
+    tell_of_events,
 )
 
 
@@ -128,12 +129,14 @@ def tune(
         confirm=confirm,
         seed=seed,
     )
+    tell = tell_on_stderr()
+    tell_of_events(data, columns=config.stream.columns, tell=tell)
     found = run_search(
         config,
         settings=context_of(context).settings(),
         machine=Machine.describe(),
         watcher=watcher_for(),
-        tell=tell_on_stderr(),
+        tell=tell,
     )
     json.parent.mkdir(parents=True, exist_ok=True)
     json.write_text(dumps(found, indent=1, allow_nan=False) + "\n")

@@ -4,7 +4,7 @@ import os
 import time
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from threading import Event
 from typing import Any
 
@@ -39,12 +39,18 @@ def run_replay(
     progress: Watcher | None = None,
     stop: Event | None = None,
 ) -> ReplayReport:
-    """Replays the file of `config` and returns the report; see `replay_events` for the arguments."""
+    """Replays the file of `config` and returns the report; see `replay_events` for the arguments.
+
+    BadStream, before anything is sent, where the file has no event to send.
+    """
     reader = StreamReader(config.path, columns=config.columns)
     items = read_items(config.items) if config.items is not None else []
     events = islice(reader, config.skip, None if config.limit is None else config.skip + config.limit)
+    first = next(events, None)
+    if first is None:
+        raise reader.nothing_left(skip=config.skip)
     return replay_events(
-        events,
+        chain([first], events),
         config=config,
         bootstrap=bootstrap,
         items=items,
@@ -168,7 +174,7 @@ class _Run:
                 self._send(event, due_ns=due_ns, start_ms=start_ms)
                 index += 1
         finally:
-            self._elapsed_s = self._books.now_ns() / _NS_PER_S
+            self._elapsed_s = max(0.0, self._books.now_ns() / _NS_PER_S)  # stopped before the start: 0
             self._cpu_s = time.process_time() - cpu_s
 
     def settle(self) -> None:
@@ -199,7 +205,7 @@ class _Run:
     def report(self, *, skipped_rows: dict[str, int], interrupted: bool) -> ReplayReport:
         """What was found out; call after `close`."""
         config, counts = self.config, self._books.ledger.counts
-        elapsed_s = max(self._elapsed_s, 1e-9)
+        per_s = 1 / self._elapsed_s if self._elapsed_s else 0.0
         if config.rate is not None:
             pace = f"{config.rate:g} events/s"
         else:
@@ -210,11 +216,11 @@ class _Run:
             counts=counts,
             skipped_rows=skipped_rows,
             elapsed_s=round(self._elapsed_s, 3),
-            sent_per_s=round(counts.sent / elapsed_s, 3),
+            sent_per_s=round(counts.sent * per_s, 3),
             warmup_s=config.warmup_s,
             latency_ms=self._books.ledger.latencies.percentiles(from_ns=round(config.warmup_s * _NS_PER_S)),
             send_delay_ms=Percentiles.of(np.array(self._delays_ns, dtype=np.int64) / _NS_PER_MS),
-            cpu_share=round(self._cpu_s / elapsed_s, 3),
+            cpu_share=round(self._cpu_s * per_s, 3),
             load_average=round(os.getloadavg()[0], 2),
             interrupted=interrupted,
             timeline=self._books.ledger.latencies.timeline(),

@@ -68,6 +68,13 @@ class ReplayReport:
             ("sender behind plan p50 / p99", f"{delay.p50:,.1f} / {delay.p99:,.1f} ms"),
             ("own CPU, load average", f"{self.cpu_share:.2f} cores, {self.load_average:.2f}"),
         ]
+        if counts.duplicate_recommendations and not counts.duplicates_sent:
+            rows.append(
+                (
+                    "why repeated",
+                    "events with these ids were seen before; --id-prefix TEXT sends them as new ones",
+                )
+            )
         if self.skipped_rows:
             skipped = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.skipped_rows.items()))
             rows.insert(1, ("rows left out", skipped))

@@ -13,7 +13,7 @@ from msgspec.json import Decoder
 
 from events.codec import decode
 from events.ids import ItemId, UserId
-from events.limits import EARLIEST_MS, MAX_ID_CHARS, MAX_ITEMS, MAX_MONEY, MAX_QUANTITY
+from events.limits import MAX_ID_CHARS, MAX_ITEMS, MAX_MONEY, MAX_QUANTITY
 from events.topics import TOPIC_OF, USER_TOPICS
 from events.types import (
     AddToCart,
@@ -29,9 +29,13 @@ from events.types import (
 from load.columns import Columns, ga4_name
 from load.errors import BadStream
 from load.tables import Row, rows_in_time_order
+from load.times import LATEST_MS
 
 MAX_ROWS_HELD = 200_000  # rows of one time that are grouped at once; beyond it a basket may be split
-_FAR_FUTURE_MS = 4_102_444_800_000  # 2100: later times are a wrong unit, not a late shopper
+_NAME_SHOWN = 40
+_EXPECTED = (
+    "each line of JSONL must be an event as in docs/schema; rows with columns belong in CSV or parquet"
+)
 _STRUCTS: dict[str, Any] = {
     "view_item_list": ViewItemList,
     "select_item": SelectItem,
@@ -74,12 +78,15 @@ class StreamReader:
             return
         rows = rows_in_time_order(self.path, columns=self.columns)
         for ts, same_time in groupby(rows, key=lambda row: row[0]):
-            if not EARLIEST_MS <= ts <= _FAR_FUTURE_MS:
-                raise BadStream(
-                    f"{self.path}: time {ts} ms is not between 2000 and 2100; "
-                    f"is {self.columns.time_unit} the right time unit?"
-                )
             yield from self._events_at(ts, same_time)
+
+    def nothing_left(self, *, skip: int = 0) -> BadStream:
+        """The error of a file that was read to its end and had no event after the first `skip`."""
+        left_out = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.skipped.items()))
+        after = f" after the first {skip:,} events" if skip else ""
+        return BadStream(
+            f"{self.path}: no event is left{after} (rows left out: {left_out or 'none'}); the file may be empty"
+        )
 
     def _events_at(self, ts: int, rows: Iterable[Row]) -> Iterator[AnyUserEvent]:
         baskets: dict[tuple[str, str, str | None, str | None], list[Item]] = {}
@@ -152,12 +159,13 @@ def _event(
 
 def _decode_line(line: bytes, *, where: str) -> list[AnyUserEvent]:
     try:
-        topic = TOPIC_OF.get(_name_of.decode(line).event)
-    except DecodeError as error:
-        raise BadStream(f"{where}: not an event as JSON: {error}") from error
+        name = _name_of.decode(line).event
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise BadStream(f"{where}: {error}; {_EXPECTED}") from error
+    topic = TOPIC_OF.get(name)
     if topic not in USER_TOPICS:
-        raise BadStream(f"{where}: {line[:80]!r} is not a shopper's event")
-    decoded = decode(line, topic=topic, now_ms=_FAR_FUTURE_MS)
+        raise BadStream(f"{where}: {name[:_NAME_SHOWN]!r} is not a shopper's event; {_EXPECTED}")
+    decoded = decode(line, topic=topic, now_ms=LATEST_MS)
     if decoded.rejects:
-        raise BadStream(f"{where}: {decoded.rejects[0].error}")
+        raise BadStream(f"{where}: {decoded.rejects[0].error}; {_EXPECTED}")
     return decoded.events

@@ -3,6 +3,7 @@
 import heapq
 import tempfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from load.columns import ALIASES, Columns
 from load.errors import BadStream
+from load.times import n_untimed, no_time, times_ms, untimed
 
 MEANINGS = tuple(ALIASES)
 Row: TypeAlias = tuple[Any, ...]
@@ -21,7 +23,6 @@ Row: TypeAlias = tuple[Any, ...]
 BATCH_ROWS = 1_024  # small, so that turning a batch into Python objects holds the interpreter for 2 ms only
 RUN_ROWS = 1_000_000  # rows sorted in memory at once where a file is not in time order
 _NUMBERS = {"qty": pa.float64(), "price": pa.float64()}
-_PER_MS = {"s": ("multiply", 1_000), "ms": ("multiply", 1), "us": ("divide", 1_000), "ns": ("divide", 10**6)}
 
 
 def rows_in_time_order(path: Path, *, columns: Columns, run_rows: int = RUN_ROWS) -> Iterator[Row]:
@@ -43,10 +44,40 @@ def canonical_batches(path: Path, *, columns: Columns) -> Iterator[pa.RecordBatc
     """The file's batches of at most BATCH_ROWS rows with exactly the columns MEANINGS (null where absent)."""
     try:
         found, batches = _open(path, columns=columns)
+        before = 0
         for batch in batches:
-            yield _canonical(batch, found, columns=columns, where=path.name)
+            if n_untimed(times := batch.column(found["ts"])):
+                first = before + pc.index(untimed(times), True).as_py()
+                count = sum(n_untimed(part.column(found["ts"])) for part in chain([batch], batches))
+                raise no_time(path, first=first, count=count)
+            before += batch.num_rows
+            yield _canonical(batch, found, columns=columns, path=path)
     except (pa.ArrowException, OSError) as error:
         raise BadStream(f"{path}: cannot be read as a table of events: {error}") from error
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a parquet or CSV file; BadStream where it cannot be read."""
+    try:
+        if path.suffix.lower() == ".parquet":
+            names: list[str] = pq.read_schema(path).names
+            return names
+        with pa_csv.open_csv(path) as header:
+            return list(header.schema.names)
+    except (pa.ArrowException, OSError) as error:
+        raise BadStream(f"{path}: cannot be read as a table of events: {error}") from error
+
+
+def told_of_events(path: Path, *, columns: Columns) -> str | None:
+    """What to tell of a table without an event column; None where it has one, or there is no table."""
+    if path.suffix.lower() not in (".parquet", ".csv") or not path.is_file():
+        return None
+    if "event" in columns.find(column_names(path), where=path.name):
+        return None
+    return (
+        f"no event column: every row is taken as {columns.default_event}; "
+        "name one with --columns event=COLUMN"
+    )
 
 
 def _open(path: Path, *, columns: Columns) -> tuple[dict[str, str], Iterator[pa.RecordBatch]]:
@@ -79,33 +110,17 @@ def _split(block: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _canonical(
-    batch: pa.RecordBatch, found: dict[str, str], *, columns: Columns, where: str
+    batch: pa.RecordBatch, found: dict[str, str], *, columns: Columns, path: Path
 ) -> pa.RecordBatch:
     arrays = []
     for meaning in MEANINGS:
         if meaning not in found:
             arrays.append(pa.nulls(batch.num_rows, _NUMBERS.get(meaning, pa.string())))
         elif meaning == "ts":
-            arrays.append(times_ms(batch.column(found[meaning]), unit=columns.time_unit, where=where))
+            arrays.append(times_ms(batch.column(found[meaning]), columns=columns, path=path))
         else:
             arrays.append(batch.column(found[meaning]).cast(_NUMBERS.get(meaning, pa.string())))
     return pa.RecordBatch.from_arrays(arrays, names=list(MEANINGS))
-
-
-def times_ms(times: pa.Array, *, unit: str, where: str) -> pa.Array:
-    """`times` as int64 epoch milliseconds; they may be integers in `unit`, or timestamps or ISO 8601 text,
-    which are UTC where they name no zone."""
-    if times.null_count:
-        raise BadStream(f"{where}: {times.null_count} rows have no time")
-    if pa.types.is_string(times.type) or pa.types.is_large_string(times.type):
-        try:
-            times = times.cast(pa.timestamp("ms", tz="UTC"))
-        except pa.ArrowInvalid:  # no zone offset: as timestamps without a zone, they are UTC
-            times = times.cast(pa.timestamp("ms"))
-    if pa.types.is_timestamp(times.type):
-        return times.cast(pa.timestamp("ms", tz=times.type.tz), safe=False).cast(pa.int64())
-    operation, factor = _PER_MS[unit]
-    return getattr(pc, operation)(times.cast(pa.int64()), factor)
 
 
 def _is_in_time_order(path: Path, *, columns: Columns) -> bool:

@@ -104,11 +104,6 @@ def unpacked(record: bytes) -> Arrays:
     return _unpack(record)[1]
 
 
-def record_version(record: bytes) -> str:
-    """The version of a `pack`ed record, without its weights; AdapterError when it is damaged."""
-    return str(_open(record)[0]["version"])
-
-
 def _open(record: bytes) -> tuple[dict[str, object], bytes]:
     if len(record) > RECORD_LIMIT:
         raise AdapterError(

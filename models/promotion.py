@@ -151,7 +151,7 @@ class Promotion:
 
     def _judge(self) -> Verdict:
         if self._worse():
-            return self._hold(_Holding.WORSE, f"ranks worse than the anchor: {self._told('gain')} NDCG")
+            return self._hold(_Holding.WORSE, f"ranks worse than the anchor: NDCG {self._told('gain')}")
         if self._of_a_minority():
             return self._hold(
                 _Holding.LABELS,
@@ -171,12 +171,12 @@ class Promotion:
                 Decision.HELD, f"{held} of {self.config.min_units} units judged since it restarted"
             )
         if self._worse():
-            return self._hold(self._holding, f"ranks worse than the anchor: {self._told('gain')} NDCG")
+            return self._hold(self._holding, f"ranks worse than the anchor: NDCG {self._told('gain')}")
         if labels and self._mean("surprise") > _CLEAR_AT * self.config.calibration:
             return self._while_labels_do_not_fit(held, better=better)
         self._holding = _Holding.NO
         if better and not labels:
-            return Verdict(Decision.PROMOTED, f"proved itself again: {self._told('gain')} NDCG")
+            return Verdict(Decision.PROMOTED, f"proved itself again: NDCG {self._told('gain')}")
         self._forget("gain", "candidate", "own_surprise")
         return Verdict(Decision.RELEASED, f"as before again, after {held} units")
 
@@ -185,7 +185,7 @@ class Promotion:
             return Verdict(Decision.HELD, f"labels do not fit: {self._told('surprise')} in the lower half")
         if not better:
             return Verdict(
-                Decision.HELD, f"what changed lasts, and is not learnt yet: {self._told('gain')} NDCG"
+                Decision.HELD, f"what changed lasts, and is not learnt yet: NDCG {self._told('gain')}"
             )
         self._holding = _Holding.NO
         self._became_anchor()
@@ -196,10 +196,10 @@ class Promotion:
         gain = self._windows["gain"]
         doubted = self._mean("surprise") > _CLEAR_AT * self.config.calibration and self._established()
         if len(gain) >= self.config.min_units and gain.mean >= 0 and not doubted:
-            why = f"at least as good as the anchor: {self._told('gain')} NDCG"
+            why = f"at least as good as the anchor: NDCG {self._told('gain')}"
             self._became_anchor()
             return Verdict(Decision.CONFIRMED, why)
-        return Verdict(Decision.PROMOTED, f"not worse than the anchor: {self._told('gain')} NDCG")
+        return Verdict(Decision.PROMOTED, f"not worse than the anchor: NDCG {self._told('gain')}")
 
     def _hold(self, kind: _Holding, why: str) -> Verdict:
         if self._holding is _Holding.NO or kind is _Holding.WORSE:

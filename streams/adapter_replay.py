@@ -73,7 +73,9 @@ def _start(folder: Path, *, target: Published, work: Path) -> str:
     """Copy what the replay starts from into `work`, and say what it is."""
     journal = folder / JOURNAL
     if not journal.exists():
-        raise AdapterError(f"there is no {journal}: learner.snapshot_dir must be the learner's own folder")
+        raise AdapterError(
+            f"there is no {journal.absolute()}: learner.snapshot_dir must be the learner's own folder"
+        )
     shutil.copy(journal, work / JOURNAL)
     wanted = {(topic, partition): offset for topic, partition, offset in target.record.offsets}
     for snapshot in reversed(snapshots(folder)):

@@ -27,12 +27,11 @@ class CatchUp(Protocol):
 class Backlog:
     """Watches how far the log's end lies before the worker, and serves waiting users once it has caught up.
 
-    The end is where the group-less reader is, which follows every partition to its fetched high-water mark. A
-    worker is behind in all partitions while that reader is still reading the topics for the first time, and in a
-    partition of its own of which it does not know yet how far it was taken. Once `behind_events` events lie before
-    it, it is behind in the partitions that hold more than their share of them: one with a long backlog makes its
-    own shoppers wait, and nobody else's. A record that is still to come counts as many events as those of the
-    last batch held on average.
+    The end is where the group-less reader is, which follows every partition to its fetched high-water mark and has
+    been there once. A worker is behind in a partition of its own of which it does not know yet how far it was taken.
+    Once `behind_events` events lie before it, it is behind in the partitions that hold more than their share of them:
+    one with a long backlog makes its own shoppers wait, and nobody else's. A record that is still to come counts as
+    many events as those of the last batch held on average.
     """
 
     def __init__(
@@ -70,11 +69,8 @@ class Backlog:
         for (_, partition), lag in self.lags().items():
             left[partition] = left.get(partition, 0.0) + lag * self._events_per_record
         owned = self.owned()
-        if self._reader.caught_up.is_set():
-            late = behind_in(left, behind_events=self._behind_events, owned=len(owned))
-            late |= owned - {partition for _, partition in self._read}
-        else:
-            late = owned | here.keys()
+        late = behind_in(left, behind_events=self._behind_events, owned=len(owned))
+        late |= owned - {partition for _, partition in self._read}
         self._waiting |= late & here.keys()
         return late
 
@@ -98,7 +94,7 @@ class Backlog:
                 await self._learn_positions(new, applied)
             # A worker before this one may have left some; those of a rebuilt partition wait for a whole slate.
             self._waiting = (self._waiting | new | self._continuity.whole_again()) & owned
-            self._metrics.ready.set(bool(owned) and self._reader.caught_up.is_set())
+            self._metrics.ready.set(bool(owned))
             if not self._waiting or self._continuity.away:
                 return
             ready = self._waiting - self._continuity.lacking - self.behind()

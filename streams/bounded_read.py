@@ -13,7 +13,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from streams.errors import BrokerUnreachable, ReadError
-from streams.kafka_admin import admin_client
+from streams.kafka_admin import admin_client, said
 from streams.kafka_settings import KafkaSettings
 
 _POLL_MS = 100
@@ -63,7 +63,7 @@ class BoundedReader:
             )
         except (KafkaError, OSError) as error:
             raise BrokerUnreachable(
-                f"no Kafka broker answers at {kafka.bootstrap_servers}: {error}"
+                f"no Kafka broker answers at {kafka.bootstrap_servers}: {said(error)}"
             ) from error
 
     def read(self, *, timeout_s: float = 30.0) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 import os
 import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from events.clock import Clock
@@ -17,13 +17,17 @@ DISK_WARN_BYTES, DISK_FAIL_BYTES = 5 * GIB, GIB // 2
 FILES_WARN, FILES_FAIL = 4096, 256
 
 
-def run(settings: Settings, *, clock: Clock, load_models: Callable[[], str]) -> list[Check]:
+def run(
+    settings: Settings, *, clock: Clock, load_models: Callable[[], str], misspelt: Sequence[str] = ()
+) -> list[Check]:
     """Every check, in the order in which to mend things. Only starts what is embedded, for a moment.
 
     load_models: loads the model files and says what it loaded, or raises HeadwaterError or OSError.
+    misspelt: what `misspelt_variables` found.
     """
     return [
         _files(settings),
+        *(_misspelt(line) for line in misspelt),
         _open_files(),
         _disk(settings),
         _models(load_models),
@@ -50,6 +54,11 @@ def _files(settings: Settings) -> Check:
             "correct the path or make the file readable for this user",
         )
     return Check("settings", Status.OK, "valid; every file they name is readable")
+
+
+def _misspelt(line: str) -> Check:
+    what = "correct the name; if it is another program's variable, leave it as it is"
+    return Check("environment", Status.WARN, line, what)
 
 
 def _open_files() -> Check:

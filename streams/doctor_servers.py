@@ -61,7 +61,13 @@ def redis_checks(settings: Settings, *, clock: Clock) -> list[Check]:
 def _embedded(name: str, server: type[EmbeddedBroker | EmbeddedRedis]) -> Check:
     try:
         with server():
-            return Check(name, Status.OK, "none is configured; the embedded one runs here")
+            return Check(
+                name,
+                Status.WARN,
+                f"none is configured ({server.instead}): `headwater up` and `demo` would start an embedded one, "
+                "which keeps everything in memory",
+                f"set {server.instead} to the real one; to try things out there is nothing to do",
+            )
     except ServerUnavailable as error:
         return Check(name, Status.FAIL, str(error), f"set {server.instead} to a real one")
 

@@ -6,6 +6,7 @@ HeadwaterError
 ├── JournalError           the learner's journal is damaged
 ├── SettingsError          a setting is wrong or unknown
 ├── BrokerUnreachable      no Kafka broker answers at the configured address
+├── OtherLog               the learner's folder has read further than the broker's log goes (streams/other_log.py)
 ├── OtherNames             Redis or the learner's folder names shoppers by another key (streams/naming.py)
 ├── TopicMismatch          a topic exists with another partition count or policy than the settings ask for
 └── ProcessError           a child process could not be started, or ended before it was ready
@@ -36,6 +37,10 @@ class SettingsError(HeadwaterError):
 
 class BrokerUnreachable(HeadwaterError):
     """No Kafka broker answers at the configured address."""
+
+
+class OtherLog(HeadwaterError):
+    """The learner's folder was made from another log than the broker has; the message says what to do."""
 
 
 class TopicMismatch(HeadwaterError):

@@ -73,6 +73,7 @@ class Following:
         self._pseudonyms = pseudonyms
         self._hashes = HashCache()
         self._warned_encoder = False
+        self._evicted = dict(sources.evicted)
         self._idled = 0
         metrics.source_bytes.set(sources.nbytes)
 
@@ -116,6 +117,7 @@ class Following:
             )
         tell_anomalies(events, verdicts, metrics=self._metrics)
         self._metrics.source_events.inc(len(events))
+        self._tell_evictions()
 
     def _take_items(self, records: Sequence[LogRecord]) -> None:
         for record in records:
@@ -127,6 +129,7 @@ class Following:
                         self._upsert(decode_item_vector(record.value))
             except (BadEvent, UnicodeDecodeError) as error:
                 log.error("item vector at %s-%d@%d left out: %s", *record[:3], error)
+        self._tell_evictions()
         arrived_ms = min(record.timestamp_ms for record in records)
         self._metrics.item_apply_ms.observe(max(0, self._clock.now_ms() - arrived_ms))
         self._metrics.index_items.set(len(self.index))
@@ -156,6 +159,21 @@ class Following:
                 self._encoder_name,
                 self.index.dim,
             )
+
+    def _tell_evictions(self) -> None:
+        """Count who was forgotten, and say so when it begins: recommendations get worse from there on."""
+        for what, evicted in self.sources.evicted.items():
+            if evicted == self._evicted[what]:
+                continue
+            if not self._evicted[what]:
+                log.warning(
+                    "the sources are full of %s: the least recently used are forgotten from here on. Set "
+                    "sources.%s higher, which takes memory (docs/limits.md)",
+                    what,
+                    what,
+                )
+            self._metrics.source_evictions.labels(what=what).inc(evicted - self._evicted[what])
+            self._evicted[what] = evicted
 
     def _take_adapter(self, record: LogRecord) -> None:
         if record.value is None and record.key != PIN_KEY:

@@ -25,7 +25,7 @@ def admin_client(kafka: KafkaSettings, *, timeout_s: float = CONNECT_TIMEOUT_S) 
         client = KafkaAdminClient(**kafka.kafka_python(), bootstrap_timeout_ms=int(timeout_s * 1000))
     except (KafkaError, OSError) as error:
         raise BrokerUnreachable(
-            f"no Kafka broker answers at {kafka.bootstrap_servers} ({kafka.security_protocol}): {error}; "
+            f"no Kafka broker answers at {kafka.bootstrap_servers} ({kafka.security_protocol}): {said(error)}; "
             "check KAFKA_BOOTSTRAP_SERVERS, that the broker runs, and the KAFKA_SECURITY_PROTOCOL, "
             "KAFKA_SASL_ and KAFKA_SSL_ settings"
         ) from error
@@ -33,10 +33,19 @@ def admin_client(kafka: KafkaSettings, *, timeout_s: float = CONNECT_TIMEOUT_S) 
         yield client
     except (KafkaTimeoutError, ConnectionError) as error:
         raise BrokerUnreachable(
-            f"the Kafka broker at {kafka.bootstrap_servers} stopped answering: {error}"
+            f"the Kafka broker at {kafka.bootstrap_servers} stopped answering: {said(error)}"
         ) from error
     finally:
         client.close()
+
+
+def said(error: Exception) -> str:
+    """What an error of kafka-python says, without the name of its class, unless it says nothing else.
+
+    >>> said(KafkaTimeoutError("Unable to bootstrap")), said(KafkaTimeoutError())
+    ('Unable to bootstrap', 'KafkaTimeoutError')
+    """
+    return str(error).removeprefix(f"{type(error).__name__}: ")
 
 
 def broker_answers(host: str, port: int) -> bool:

@@ -3,7 +3,9 @@
 import ssl
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from streams.settings_base import refused
 
 if TYPE_CHECKING:
     from faust.types.auth import CredentialsT
@@ -80,6 +82,13 @@ class KafkaSettings(BaseModel):
         default=7, ge=1, description="published slates are kept this long"
     )
     dead_letters_retention_days: int = Field(default=30, ge=1, description="dead letters are kept this long")
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _no_scheme(cls, servers: str) -> str:
+        if "://" in servers:
+            raise refused("expected host:port, without a scheme; several with commas between")
+        return servers
 
     @model_validator(mode="after")
     def _consistent(self) -> "KafkaSettings":

@@ -1,12 +1,17 @@
 """Reads whole topics, every partition, without a consumer group: how a worker follows what all must know."""
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from streams.errors import ReadError
+from streams.logs import get_logger
+
+log = get_logger("log-reader")
+_TELL_EVERY_S = 10.0
 
 
 class LogRecord(NamedTuple):
@@ -81,11 +86,29 @@ class LogReader:
         self._begin = dict(begin)
         self._unread = set(self._positions)
         self.caught_up = threading.Event()
+        self._taken = 0  # records, so far
+        self._lock = threading.Lock()
+        self._awaited = False  # somebody is in start_and_catch_up
+        self._error: BaseException | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def start_and_catch_up(self) -> None:
+        """Start, and return once it has caught up. What goes wrong until then is raised here, `failed` not called."""
+        self._awaited = True
+        self._thread.start()
+        told = time.monotonic()
+        while not self.caught_up.wait(0.1) and self._thread.is_alive():
+            if time.monotonic() - told >= _TELL_EVERY_S:
+                told = time.monotonic()
+                log.info("reading the log before serving: %s records so far", f"{self._taken:,}")
+        with self._lock:
+            self._awaited = False
+            if self._error is not None:
+                raise self._error
 
     def stop(self, *, timeout_s: float = 5.0) -> None:
         self._stopping.set()
@@ -115,7 +138,10 @@ class LogReader:
             finally:
                 consumer.close()
         except BaseException as error:
-            self._failed(error)
+            with self._lock:
+                self._error, awaited = error, self._awaited
+            if not awaited:
+                self._failed(error)
 
     def _take(self, messages: Sequence[Any]) -> None:
         records = []
@@ -133,6 +159,7 @@ class LogReader:
                 raise ReadError(topic=message.topic() or "?", cause=str(error))
         if records:
             self._handle(records)
+            self._taken += len(records)
             for record in records:
                 self._positions[record.topic, record.partition] = record.offset + 1
         if ends and not self.caught_up.is_set():

@@ -118,6 +118,12 @@ class Metrics:
         self.source_bytes = Gauge(
             "headwater_source_bytes", "Memory of all candidate sources", registry=registry
         )
+        self.source_evictions = Counter(
+            "headwater_source_evictions",
+            "Items and users that the sources forgot to make room for others: sources.items, sources.users",
+            ["what"],
+            registry=registry,
+        )
         self.index_items = Gauge("headwater_index_items", "Items in the text index", registry=registry)
         self.model_version = Gauge("headwater_model_version", "Adapter version in use", registry=registry)
         self.adapters_refused = Counter(

@@ -23,14 +23,20 @@ from streams.deep_settings import DeepSettings
 from streams.errors import SettingsError
 from streams.kafka_settings import KafkaSettings
 from streams.privacy_settings import PrivacySettings
+from streams.redis_settings import RedisSettings
 from streams.settings_groups import (
     LearnerSettings,
     ObservabilitySettings,
-    RedisSettings,
     ServingSettings,
     SourcesSettings,
 )
-from streams.settings_problems import masked_url, unknown_key, url_passwords, validation_problems
+from streams.settings_problems import (
+    masked_url,
+    misspelling_of,
+    unknown_key,
+    url_passwords,
+    validation_problems,
+)
 
 __all__ = [
     "DeepSettings",
@@ -44,6 +50,7 @@ __all__ = [
     "SourcesSettings",
     "env_name",
     "load",
+    "misspelt_variables",
 ]
 
 CONFIG_VARIABLE = "HEADWATER_CONFIG"
@@ -138,6 +145,27 @@ def load(
     if problems:
         raise SettingsError(_report(problems))
     return _validated(values, origins=origins)
+
+
+def misspelt_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """One line for each KAFKA_ or REDIS_ variable that is no setting but spelt almost like one.
+
+    `load` refuses none of them, for other programs have variables of these prefixes too.
+
+    >>> misspelt_variables({"KAFKA_PARTITONS": "4", "KAFKA_HOME": "/opt/kafka"})
+    ['KAFKA_PARTITONS is no setting; did you mean KAFKA_PARTITIONS?']
+    """
+    variables = os.environ if environ is None else environ
+    found = []
+    for group in _UNPREFIXED:
+        prefix = env_name(group, "")
+        known = {env_name(group, field).removeprefix(prefix) for of, field in _fields() if of == group}
+        for name in sorted(variables):
+            if name.startswith(prefix) and variables[name]:
+                near = misspelling_of(name.removeprefix(prefix), known=known)
+                if near is not None:
+                    found.append(f"{name} is no setting; did you mean {prefix}{near}?")
+    return found
 
 
 def env_name(group: str, field: str) -> str:

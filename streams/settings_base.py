@@ -1,6 +1,7 @@
 """What every group of settings is made of."""
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic_core import PydanticCustomError
 
 
 def _split(values: object) -> object:
@@ -8,6 +9,11 @@ def _split(values: object) -> object:
 
 
 BY_COMMAS = BeforeValidator(_split)  # of a tuple that the environment has with commas between
+
+
+def refused(expected: str) -> PydanticCustomError:
+    """What a field's validator raises: the report adds the setting, its variable and what was received."""
+    return PydanticCustomError("refused", "{expected}", {"expected": expected})
 
 
 class Group(BaseModel):

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from pydantic import ValidationError
 
 _SECRET_WORDS = ("password", "secret")
+_TYPO_LETTERS = 2  # one left out, one too many, one for another, two swapped
 _QUERY_PASSWORD = re.compile(r"([?&]password=)[^&#]*")
 
 
@@ -22,6 +23,16 @@ def unknown_key(name: str, *, origin: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, list(known), n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]}?" if close else ""
     return f"{name} ({origin}): no such setting{hint}"
+
+
+def misspelling_of(name: str, *, known: Iterable[str]) -> str | None:
+    """The known name that `name` is but for a letter or two, if it is none itself.
+
+    >>> misspelling_of("PARTITONS", known=["PARTITIONS"]), misspelling_of("NUM_PARTITIONS", known=["PARTITIONS"])
+    ('PARTITIONS', None)
+    """
+    near = min(known, key=lambda other: _letters_apart(name, other), default=name)
+    return near if 0 < _letters_apart(name, near) <= _TYPO_LETTERS else None
 
 
 def masked_url(text: str) -> str:
@@ -53,12 +64,18 @@ def url_passwords(url: str) -> set[str]:
     return {password, unquote(password), *asked} - {""}
 
 
+def _letters_apart(one: str, other: str) -> int:
+    """Letters of either that the other lacks, in order."""
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    return len(one) + len(other) - 2 * sum(block.size for block in matcher.get_matching_blocks())
+
+
 def _problem(detail: Any, *, origins: Mapping[str, str]) -> str:
     name = ".".join(str(part) for part in detail["loc"])
     where = f" ({origins[name]})" if name in origins else ""
     context = detail.get("ctx", {})
     if detail["type"] == "value_error":  # raised by our own validators, which name the values themselves
-        return f"{name}: {context['error']}"
+        return f"{name}{where}: {context['error']}"
     secret = any(word in name.rsplit(".", 1)[-1] for word in _SECRET_WORDS)
     received = "a secret" if secret else masked_url(repr(detail["input"]))
     return f"{name}{where}: received {received}; {_allowed(detail['type'], context, message=detail['msg'])}"
@@ -80,6 +97,8 @@ def _allowed(kind: str, context: Mapping[str, Any], *, message: str) -> str:
             return "allowed: a number"
         case "bool_parsing" | "bool_type":
             return "allowed: true or false"
+        case "refused":  # by our own validators, whose message says what is expected
+            return message
         case "string_pattern_mismatch":
             return f"allowed: text that matches {context['pattern']}"
         case _:

@@ -9,7 +9,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorization
 
 from events.topics import COMPACTED_TOPICS, USER_TOPICS, Topic
 from streams.errors import BrokerUnreachable, TopicMismatch
-from streams.kafka_admin import admin_client
+from streams.kafka_admin import admin_client, said
 from streams.kafka_settings import KafkaSettings
 
 CleanupPolicy = Literal["delete", "compact"]
@@ -143,7 +143,7 @@ def _create(client: KafkaAdminClient, *, missing: Sequence[TopicSpec]) -> tuple[
         except TopicAlreadyExistsError:
             continue  # another process was quicker; `_compare` checks what it made
         except KafkaError as error:
-            raise BrokerUnreachable(f"the broker refused to create {spec.name}: {error}") from error
+            raise BrokerUnreachable(f"the broker refused to create {spec.name}: {said(error)}") from error
         created.append(spec.name)
     return tuple(created)
 

@@ -44,6 +44,7 @@ from streams.log_reader import LogReader, LogRecord
 from streams.logs import get_logger
 from streams.metrics import Metrics
 from streams.naming import StoreNaming, naming_of
+from streams.other_log import refuse_other_log
 from streams.partition_log import PartitionLog
 from streams.publisher import Publisher, Record
 from streams.rebuilding import Rebuilding
@@ -117,7 +118,9 @@ def run_encoder(settings: Settings, metrics: Metrics) -> None:
 def run_learner(settings: Settings, metrics: Metrics) -> None:
     """Everything that happens in, adapters out."""
     kafka = settings.kafka
-    agent = learning_agent(settings, metrics=metrics, folder=Path(settings.learner.snapshot_dir))
+    folder = Path(settings.learner.snapshot_dir)
+    agent = learning_agent(settings, metrics=metrics, folder=folder)
+    refuse_other_log(kafka, agent.offsets, folder=folder)
 
     async def step(records: list[LogRecord]) -> list[Record]:
         return await breathing(agent.steps(records))
@@ -239,8 +242,8 @@ def run_recommender(settings: Settings, metrics: Metrics) -> None:
         before_shutdown(app, publisher.stop)
         backlog.attach(catch_up=agent.catch_up, applied=store.applied, publisher=publisher)
         rebuilding.attach(app)
-        reader.start()
         try:
+            reader.start_and_catch_up()  # until then its partitions are better off with the other workers
             run(app)
         finally:
             reader.stop()

@@ -30,6 +30,7 @@ PASSWORDS = {
     "recommender": "correct-horse-battery",
     "learner": "staple-of-the-learner",
     "encoder": "vectors-only-please",
+    "operator": "chooses-among-adapters",
     "storefront": "shop-window-1912",
     "stranger": "nothing-at-all",
 }

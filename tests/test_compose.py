@@ -128,6 +128,34 @@ def test_prometheus_scrapes_every_worker_at_its_port() -> None:
         assert services()[name].environment["HEADWATER_OBSERVABILITY_METRICS_HOST"] == "0.0.0.0"
 
 
+ALERTS = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())["groups"]
+
+
+def test_prometheus_loads_the_alerts_from_the_folder_that_compose_mounts() -> None:
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    assert config["rule_files"] == ["alerts.yml"]
+    assert "./deploy/prometheus:/etc/prometheus:ro" in read_compose()["services"]["prometheus"]["volumes"]
+
+
+def test_alerts_look_only_at_metrics_that_exist() -> None:
+    [group] = ALERTS
+    assert group["name"] == "headwater"
+    for rule in group["rules"]:
+        used = set(re.findall(r"\b(?:headwater|process)_\w+", rule["expr"]))
+        assert used, rule["alert"]
+        assert used <= _metric_names(), rule["alert"]
+
+
+def test_every_alert_says_what_is_wrong_and_is_documented() -> None:
+    documented = (ROOT / "docs/operations.md").read_text()
+    rules = ALERTS[0]["rules"]
+    assert len({rule["alert"] for rule in rules}) == len(rules) == 7
+    for rule in rules:
+        assert rule["labels"]["severity"] in ("warning", "critical")
+        assert set(rule["annotations"]) == {"summary", "description"}
+        assert f"| `{rule['alert']}` |" in documented
+
+
 def _metric_names() -> set[str]:
     suffixes = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("_total",), "gauge": ("",)}
     return {

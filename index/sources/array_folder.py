@@ -85,11 +85,10 @@ def unpack_strings(arrays: Arrays, *, name: str, count: int) -> list[str]:
     if blob is None or ends is None or blob.dtype != np.uint8 or ends.dtype != np.int64 or len(ends) != count:
         raise SnapshotError(f"strings {name!r} are missing or malformed; expected {count} of them")
     stops: list[int] = ends.tolist()
-    starts = [0, *stops[:-1]]
-    if any(start > stop for start, stop in zip(starts, stops, strict=True)) or stops[-1] != len(blob):
-        raise SnapshotError(
-            f"strings {name!r} have {len(blob)} bytes in disorder; expected {stops[-1]}, in order"
-        )
+    starts = [0, *stops][:count]
+    last = stops[-1] if stops else 0
+    if any(start > stop for start, stop in zip(starts, stops, strict=True)) or last != len(blob):
+        raise SnapshotError(f"strings {name!r} have {len(blob)} bytes in disorder; expected {last}, in order")
     data = blob.tobytes()
     try:
         return [data[start:stop].decode() for start, stop in zip(starts, stops, strict=True)]

@@ -87,24 +87,3 @@ def clear(totals: NDArray[np.float64], touched: NDArray[np.int32], count: int) -
     """Zero the totals that `add_to` touched."""
     for at in range(count):
         totals[touched[at]] = 0
-
-
-@njit(nogil=True, cache=True)
-def distinct_recent(
-    items: NDArray[np.int32], seen_at: NDArray[np.int32], out: NDArray[np.int32], start: int
-) -> int:
-    """Append the distinct non-zero `items`, in order, to `out[start:]` while it has room; returns its size.
-
-    `seen_at` (N,) int32 is zeros where an item is not in `out` yet; it is set to 1 + the place in `out`, and
-    the caller resets it for out[:size] afterwards.
-    """
-    size = start
-    for at in range(len(items)):
-        if size == len(out):
-            break
-        item = items[at]
-        if item > 0 and seen_at[item] == 0:
-            out[size] = item
-            size += 1
-            seen_at[item] = size
-    return size

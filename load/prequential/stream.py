@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from load.columns import Columns
 from load.errors import BadStream
 from load.prequential.where import parse_where
-from load.tables import times_ms
+from load.tables import column_names
+from load.times import n_untimed, no_time, times_ms, untimed
 
+_ROW = "headwater: row of the file"  # kept only where some rows have no time, to name the first of them
 _TEXTUAL = ("user", "item", "event", "text", "basket", "session")
 
 
@@ -51,6 +53,8 @@ def read_stream(path: Path, *, columns: Columns, where: str = "", by_user: bool 
     nothing of it is left.
     """
     table, found = _read(path, columns=columns, where=where)
+    if n_untimed(table.column(found["ts"])):
+        table = table.append_column(_ROW, pa.array(np.arange(table.num_rows)))
     before = table.num_rows
     table = parse_where(where, meanings=found).apply(table)
     left_out = {"not in --where": before - table.num_rows} if before > table.num_rows else {}
@@ -62,7 +66,7 @@ def read_stream(path: Path, *, columns: Columns, where: str = "", by_user: bool 
             left_out[f"no {meaning}"] = before - table.num_rows
     if not table.num_rows:
         raise BadStream(f"{path}: no row is left (left out: {left_out or 'none'}); the file may be empty")
-    times = _times(table.column(found["ts"]), columns=columns, where=path.name)
+    times = _times(table, found["ts"], columns=columns, path=path)
     order = np.argsort(times, kind="stable")
     users, _ = _codes(table.column(found["user"]), order=order)
     if by_user:
@@ -94,7 +98,7 @@ def _read(path: Path, *, columns: Columns, where: str) -> tuple[pa.Table, dict[s
     if suffix not in (".parquet", ".csv"):
         raise BadStream(f"{path}: expected a .parquet or .csv file")
     try:
-        present = _names(path)
+        present = column_names(path)
         found = columns.find(present, where=path.name)
         named = parse_where(where, meanings=found).columns
         if unknown := sorted(named - set(present)):
@@ -111,17 +115,12 @@ def _read(path: Path, *, columns: Columns, where: str) -> tuple[pa.Table, dict[s
         raise BadStream(f"{path}: cannot be read as a table of events: {error}") from error
 
 
-def _names(path: Path) -> list[str]:
-    if path.suffix.lower() == ".parquet":
-        names: list[str] = pq.read_schema(path).names
-        return names
-    with pa_csv.open_csv(path) as header:
-        return list(header.schema.names)
-
-
-def _times(column: Any, *, columns: Columns, where: str) -> NDArray[np.int64]:
+def _times(table: pa.Table, name: str, *, columns: Columns, path: Path) -> NDArray[np.int64]:
+    column = table.column(name)
+    if count := n_untimed(column):
+        raise no_time(path, first=table.column(_ROW).filter(untimed(column))[0].as_py(), count=count)
     whole = pa.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0)
-    times: NDArray[np.int64] = times_ms(whole, unit=columns.time_unit, where=where).to_numpy()
+    times: NDArray[np.int64] = times_ms(whole, columns=columns, path=path).to_numpy()
     return times
 
 

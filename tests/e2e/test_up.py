@@ -43,6 +43,10 @@ def headwater_up(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[p
         process.wait()
 
 
+def folder_of_the_learner(told: str) -> Path:
+    return Path(next(line for line in told.splitlines() if line.startswith("learner /")).split()[1])
+
+
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
@@ -57,6 +61,12 @@ def test_children_die_with_it_when_it_is_killed(tmp_path: Path) -> None:
 
 def test_it_stops_everything_on_sigterm_and_says_that_all_was_well(tmp_path: Path) -> None:
     with headwater_up(tmp_path) as (process, children):
+        wait_for(lambda: "learner /" in (tmp_path / "up.log").read_text(), what="the addresses", timeout_s=60)
+        snapshots = folder_of_the_learner((tmp_path / "up.log").read_text())
+        assert snapshots.is_dir()
         process.terminate()
         assert process.wait(timeout=60) == 0, (tmp_path / "up.log").read_text()
         assert alive(children) == []
+    # The embedded broker's log is gone: what the learner made of it would only mislead the next one.
+    assert not snapshots.exists()
+    assert not (tmp_path / "snapshots").exists()

@@ -75,13 +75,16 @@ def test_every_event_gets_its_recommendation_and_its_latency(shop: KafkaSettings
     assert 0 < report.latency_ms.p50 <= report.latency_ms.p99 <= report.latency_ms.max < 60_000
     assert sum(second.answered for second in report.timeline) == 200
     assert report.sent_per_s <= 420
+    assert "--id-prefix" not in report.to_text()
 
 
 def test_forgotten_shoppers_events_are_lost_and_repeated_records_are_counted(shop: KafkaSettings) -> None:
     with answering(shop, forget=lambda user: user == "u3", repeat=True):
-        counts = replay(shop, views(100), settle_s=0.5).counts
+        report = replay(shop, views(100), settle_s=0.5)
+    counts = report.counts
     assert (counts.lost, counts.answered) == (5, 95)
     assert counts.duplicate_recommendations == counts.recommendations // 2 > 0
+    assert "--id-prefix" in report.to_text()
 
 
 def test_faults_are_sent_and_do_not_count_as_lost(shop: KafkaSettings) -> None:
@@ -203,7 +206,7 @@ def test_skip_limit_duration_and_stop_end_the_sending(shop: KafkaSettings, tmp_p
     stop = Event()
     stop.set()
     none = run_replay(config(shop, **quiet), bootstrap=shop.bootstrap_servers, stop=stop)
-    assert none.counts.sent == 0
+    assert (none.counts.sent, none.elapsed_s, none.sent_per_s, none.cpu_share) == (0, 0, 0, 0)
 
 
 def test_an_interrupt_ends_the_sending_and_what_was_sent_is_still_settled(shop: KafkaSettings) -> None:
@@ -222,6 +225,23 @@ def test_a_stream_that_breaks_ends_the_run_with_its_error(shop: KafkaSettings, t
     stream.write_bytes(b"{")
     with pytest.raises(BadStream, match=r"events\.jsonl:1"):
         run_replay(config(shop, path=stream), bootstrap=shop.bootstrap_servers)
+
+
+@pytest.mark.parametrize(
+    ("rows", "skip", "says"),
+    [
+        ("", 0, r"no event is left \(rows left out: none\)"),
+        (f"{T0},,a\n", 0, r"no event is left \(rows left out: 1 no user\)"),
+        (f"{T0},u,a\n", 5, "no event is left after the first 5 events"),
+    ],
+)
+def test_a_file_that_leaves_nothing_to_send_is_refused(
+    tmp_path: Path, rows: str, skip: int, says: str
+) -> None:
+    stream = tmp_path / "shop.csv"
+    stream.write_text(f"ts,user,item\n{rows}")
+    with pytest.raises(BadStream, match=says):
+        run_replay(ReplayConfig(path=stream, skip=skip), bootstrap="127.0.0.1:1")
 
 
 def test_flat_out_loses_nothing(shop: KafkaSettings) -> None:

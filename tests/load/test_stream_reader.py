@@ -123,8 +123,9 @@ def test_times_that_are_no_times_are_refused(tmp_path: Path) -> None:
 
 def test_seconds_taken_for_milliseconds_are_noticed(tmp_path: Path) -> None:
     path = write(tmp_path, suffix=".csv", table=pa.table({"ts": [1323420060], "user": ["u"], "item": ["a"]}))
-    with pytest.raises(BadStream, match="right time unit"):
+    with pytest.raises(BadStream, match=r"is ms the right time unit.*--time-unit"):
         list(StreamReader(path))
+    assert len(list(StreamReader(path, columns=Columns(time_unit="s")))) == 1
 
 
 def test_a_file_that_is_not_in_time_order_is_sorted_through_the_disk(tmp_path: Path) -> None:
@@ -182,6 +183,22 @@ def test_a_broken_line_of_jsonl_is_named(tmp_path: Path, line: bytes) -> None:
     path.write_bytes(b"\n" + line)
     with pytest.raises(BadStream, match=r"events\.jsonl:2"):
         list(StreamReader(path))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"ts": 1700000000000, "user": "u", "item": "a"}',
+        b'{"event": "view", "item": "a"}',
+        b'{"event": "\xff"}',
+    ],
+)
+def test_a_line_of_jsonl_that_is_no_event_is_told_what_is_expected(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(line)
+    with pytest.raises(BadStream, match=r"an event as in docs/schema.*CSV or parquet") as failed:
+        list(StreamReader(path))
+    assert "b'" not in str(failed.value)
 
 
 @pytest.mark.parametrize("name", ["none.parquet", "shop.txt", "broken.parquet"])

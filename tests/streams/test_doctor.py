@@ -65,10 +65,20 @@ def test_eviction_that_may_drop_watermarks_is_a_failure(
     assert found == {"allkeys-lru": Status.FAIL, "volatile-ttl": Status.WARN, "noeviction": Status.OK}
 
 
-def test_embedded_servers_are_tried_where_none_is_configured(tmp_path: Path) -> None:
+def test_no_server_configured_is_a_warning_that_names_the_variable(tmp_path: Path) -> None:
     checks = _run(Settings().updated(learner={"snapshot_dir": str(tmp_path)}))
-    assert checks["broker"].status is checks["redis"].status is Status.OK
-    assert "embedded" in checks["broker"].detail
+    assert checks["broker"].status is checks["redis"].status is Status.WARN
+    assert checks["broker"].detail.startswith("none is configured (KAFKA_BOOTSTRAP_SERVERS)")
+    assert checks["redis"].detail.startswith("none is configured (REDIS_URL)")
+
+
+def test_variables_that_look_misspelt_are_warnings(tmp_path: Path) -> None:
+    lines = ["KAFKA_PARTITONS is no setting; did you mean KAFKA_PARTITIONS?", "REDIS_PREFX is no setting"]
+    settings = Settings().updated(learner={"snapshot_dir": str(tmp_path)})
+    checks = doctor.run(settings, clock=SystemClock(), load_models=lambda: "", misspelt=lines)
+    told = [check for check in checks if check.name == "environment"]
+    assert [(check.status, check.detail) for check in told] == [(Status.WARN, line) for line in lines]
+    assert all(check.what_to_do for check in told)
 
 
 def test_servers_that_do_not_answer_name_the_setting_to_correct(tmp_path: Path, free_port: int) -> None:
@@ -80,6 +90,7 @@ def test_servers_that_do_not_answer_name_the_setting_to_correct(tmp_path: Path, 
     checks = _run(nowhere)
     assert checks["broker"].status is checks["redis"].status is Status.FAIL
     assert "KAFKA_BOOTSTRAP_SERVERS" in checks["broker"].what_to_do
+    assert "KafkaTimeoutError" not in checks["broker"].detail
     assert "REDIS_URL" in checks["redis"].what_to_do
 
 

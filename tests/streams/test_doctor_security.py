@@ -1,5 +1,6 @@
 """The doctor tells a wrong password, a missing permission and an untrusted certificate apart, and what to do."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,15 +10,19 @@ from redis import Redis  # the test's own administrator; the product talks throu
 
 from events.clock import SystemClock
 from streams import doctor
+from streams.adapter_operations import adapters_on, release, rollback
 from streams.checks import Check, Status
 from streams.doctor_servers import broker_checks, redis_checks
+from streams.errors import PublishError
 from streams.kafka_settings import KafkaSettings
+from streams.publisher import Publisher
 from streams.settings import Settings
 from streams.topics import ensure
 from tests.certificates import Authority
 from tests.secure_kafka import PASSWORDS as KAFKA_PASSWORDS
 from tests.secure_kafka import SecureKafka, acl, documented_acls, secure_kafka
 from tests.secure_redis import PASSWORDS, SecureRedis, tls_in_front
+from tests.streams.learner_agents import interleaved, learner_life, shop_log
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +163,22 @@ if os.environ.get("KAFKA_HOME"):
         ]
         assert check.status is Status.FAIL
         assert "KAFKA_SECURITY_PROTOCOL" in check.what_to_do
+
+    def test_an_operator_may_look_at_adapters_and_choose_and_a_recommender_may_only_look(
+        secure: SecureKafka, tmp_path: Path
+    ) -> None:
+        life = learner_life(tmp_path)
+        life.feed(interleaved(shop_log(), seed=1))
+        with Publisher(secure.admin.confluent()) as publisher:
+            asyncio.run(publisher.send(life.published[:2]))
+        operator, recommender = secure.settings(user="operator"), secure.settings(user="recommender")
+        older = adapters_on(recommender).published[0]
+        with pytest.raises(PublishError, match="adapters"):
+            rollback(recommender, name=older.name, reason="", clock=SystemClock())
+        rollback(operator, name=older.name, reason="", clock=SystemClock())
+        assert adapters_on(operator).serving == adapters_on(operator).pinned
+        release(operator)
+        assert adapters_on(operator).pinned is None
 
     def test_a_user_without_permissions(secure: SecureKafka) -> None:
         found = _kafka(secure.settings(user="stranger"))

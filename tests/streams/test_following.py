@@ -135,3 +135,21 @@ def test_vectors_that_are_no_numbers_stop_nothing() -> None:
     shop.following.handle([item_record(str(n), encode_item_vector(item)) for n, item in enumerate(broken)])
     shop.following.handle([item_record("lamp", vector("lamp"), offset=9)])
     assert shop.value("headwater_index_items") == 1
+
+
+def test_who_is_forgotten_for_want_of_room_is_counted_and_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop = make_shop()
+    room = shop.following.sources.items.capacity
+    with caplog.at_level(logging.WARNING):
+        shop.following.handle(shop.records([view("u", f"i{n}", number=n) for n in range(room - 1)]))
+        assert not caplog.records
+        for start in (room, 2 * room):
+            more = [view("u", f"i{n}", number=n) for n in range(start, start + room // 2)]
+            shop.following.handle(shop.records(more))
+    assert shop.value("headwater_source_evictions_total", what="items") >= room - 1
+    assert [record.getMessage() for record in caplog.records if "sources.items" in record.getMessage()] == [
+        "the sources are full of items: the least recently used are forgotten from here on. Set sources.items "
+        "higher, which takes memory (docs/limits.md)"
+    ]

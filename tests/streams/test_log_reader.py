@@ -87,3 +87,23 @@ def test_what_its_handler_raises_ends_it_and_is_told(shop: Storefront) -> None:
         wait_for(lambda: bool(reading.errors), what="the error")
     assert [str(error) for error in reading.errors] == ["cannot take it"]
     assert not reading.reader.caught_up.is_set()
+
+
+def test_who_waits_for_it_goes_on_when_everything_was_read(shop: Storefront) -> None:
+    shop.send([view(f"u{n}", "i", number=n) for n in range(40)])
+    reading = Reading(shop)
+    try:
+        reading.reader.start_and_catch_up()
+        assert len(reading.records) == 40
+        shop.send([view("ann", "i", number=100)])
+        wait_for(lambda: len(reading.records) == 41, what="what came later")
+    finally:
+        reading.reader.stop()
+
+
+def test_who_waits_for_it_is_told_what_ended_it(shop: Storefront) -> None:
+    shop.send([view("ann", "i", number=n) for n in range(10)])
+    reading = Reading(shop, fail_at=3)
+    with pytest.raises(RuntimeError, match="cannot take it"):
+        reading.reader.start_and_catch_up()
+    assert reading.errors == []

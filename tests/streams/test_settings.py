@@ -9,7 +9,7 @@ from models.learner import LearnerConfig
 from models.ranker import RankerConfig
 from streams.building import learner_config, ranker_config
 from streams.errors import SettingsError
-from streams.settings import KafkaSettings, RedisSettings, Settings, SourcesSettings, load
+from streams.settings import KafkaSettings, RedisSettings, Settings, SourcesSettings, load, misspelt_variables
 from streams.settings_example import example
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +98,87 @@ def test_unknown_headwater_variable_is_refused_with_the_closest_known() -> None:
 
 def test_variables_of_other_programs_are_left_alone(tmp_path: Path) -> None:
     assert load({"KAFKA_HEAP_OPTS": "-Xmx1g", "REDIS_PORT": "tcp://x:1"}, folder=tmp_path) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("KAFKA_PARTITONS", "KAFKA_PARTITIONS"),
+        ("KAFKA_PRATITIONS", "KAFKA_PARTITIONS"),
+        ("KAFKA_BOOTSTRAP_SERVER", "KAFKA_BOOTSTRAP_SERVERS"),
+        ("REDIS_PREFX", "REDIS_PREFIX"),
+        ("REDIS_URI", "REDIS_URL"),
+    ],
+)
+def test_variable_spelt_almost_like_a_setting_is_told(wrong: str, meant: str) -> None:
+    assert misspelt_variables({wrong: "x"}) == [f"{wrong} is no setting; did you mean {meant}?"]
+
+
+def test_settings_and_variables_of_other_programs_are_not_told_as_misspelt() -> None:
+    others = [
+        "KAFKA_HOME",
+        "KAFKA_OPTS",
+        "KAFKA_HEAP",
+        "KAFKA_HEAP_OPTS",
+        "KAFKA_JMX_PORT",
+        "KAFKA_BROKERS",
+        "KAFKA_NODE_ID",
+        "KAFKA_LOG_DIRS",
+        "KAFKA_NUM_PARTITIONS",
+        "KAFKA_DEFAULT_REPLICATION_FACTOR",
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR",
+        "KAFKA_LISTENERS",
+        "KAFKA_SSL_KEYSTORE_PASSWORD",
+        "KAFKA_SSL_TRUSTSTORE_LOCATION",
+        "KAFKA_VERSION",
+        "KAFKA_",
+        "REDIS_HOST",
+        "REDIS_PORT",
+        "REDIS_DB",
+        "REDIS_USER",
+        "REDIS_TLS",
+        "REDIS_SERVICE_HOST",
+        "REDIS_PORT_6379_TCP",
+        "PARTITONS",
+    ]
+    own = [f"KAFKA_{field}".upper() for field in KafkaSettings.model_fields]
+    own += [f"REDIS_{field}".upper() for field in RedisSettings.model_fields]
+    assert misspelt_variables(dict.fromkeys([*others, *own], "x") | {"KAFKA_PARTITONS": ""}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        (
+            "REDIS_URL",
+            "localhost:6379",
+            "redis.url (environment variable REDIS_URL): received 'localhost:6379'; expected redis://host:port/db",
+        ),
+        (
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "http://localhost:9092",
+            "kafka.bootstrap_servers (environment variable KAFKA_BOOTSTRAP_SERVERS): received "
+            "'http://localhost:9092'; expected host:port, without a scheme",
+        ),
+        (
+            "HEADWATER_SOURCES_USE",
+            "trending,populrity",
+            "sources.use (environment variable HEADWATER_SOURCES_USE): received 'trending,populrity'; no source is "
+            "called 'populrity'; did you mean popularity? allowed: session_knn, ",
+        ),
+        (
+            "HEADWATER_LEARNER_WIDE_HIDDEN",
+            "0",
+            "learner.wide_hidden (environment variable HEADWATER_LEARNER_WIDE_HIDDEN): a layer needs",
+        ),
+    ],
+)
+def test_value_that_our_own_rule_refuses_is_told_with_its_variable(
+    name: str, value: str, problem: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({name: value})
+    assert str(caught.value).startswith(f"wrong settings:\n  {problem}")
 
 
 @pytest.mark.parametrize(

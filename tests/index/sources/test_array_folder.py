@@ -62,6 +62,11 @@ def test_pickled_objects_are_neither_written_nor_read(tmp_path: Path) -> None:
         load_arrays(tmp_path)
 
 
+def test_no_strings_at_all_are_strings_too() -> None:
+    blob, ends = pack_strings([])
+    assert unpack_strings({"s": blob, "s_ends": ends}, name="s", count=0) == []
+
+
 def test_strings_round_trip() -> None:
     strings = ["", "mug", "тарелка", "", "🫖"]
     blob, ends = pack_strings(strings)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.sources.topk import add_to, best_of, clear, distinct_recent
+from index.sources.topk import add_to, best_of, clear
 
 SCORES = st.lists(st.sampled_from([0.0, -1.0, 0.5, 0.5 + 1e-12, 1.0, 2.0, 3.5, 1e30]), max_size=40)
 
@@ -31,12 +31,3 @@ def test_totals_are_zero_again_after_clear() -> None:
     assert totals.tolist() == [0, 0, 0.5, 0, 1, 0.5]
     clear(totals, touched, count)
     assert not totals.any()
-
-
-def test_distinct_recent_keeps_first_places_and_stops_when_full() -> None:
-    place, out = np.zeros(9, np.int32), np.zeros(4, np.int32)
-    size = distinct_recent(np.array([3, 0, 3, 5], np.int32), place, out, 0)
-    size = distinct_recent(np.array([5, 7, 8, 2], np.int32), place, out, size)
-    assert size == 4
-    assert out.tolist() == [3, 5, 7, 8]
-    assert place.tolist() == [0, 0, 0, 1, 0, 2, 0, 3, 4]

@@ -15,7 +15,7 @@ from load.prequential.contender import Repeat, StreamInfo, Unit
 from load.prequential.prepared import Prepared, StreamConfig, prepare
 from load.prequential.running import BadContender, Run, peak_mb, run_contender
 from load.prequential.units import ProtocolConfig
-from tests.load.prequential.streams import Popular, Scripted, write_baskets
+from tests.load.prequential.streams import START_MS, Popular, Scripted, write_baskets
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_each_unit_is_asked_for_before_it_is_learnt(prepared: Prepared) -> None:
 
 def test_what_repeats_the_item_before_is_shown_in_its_turn_and_not_asked_for(tmp_path: Path) -> None:
     table = {
-        "ts": [1, 2, 3, 4, 5, 6],
+        "ts": [START_MS + at for at in (1, 2, 3, 4, 5, 6)],
         "user": ["a", "b", "a", "b", "a", "a"],
         "item": ["x", "y", "x", "z", "y", "y"],  # a's second x and second y are repeats
         "event": ["view", "view", "addtocart", "view", "view", "addtocart"],
@@ -65,14 +65,14 @@ def test_what_repeats_the_item_before_is_shown_in_its_turn_and_not_asked_for(tmp
 
     class Witness(Popular):
         def recommend(self, query, /, *, k):  # type: ignore[no-untyped-def]
-            order.append(("asked", query.at_ms))
+            order.append(("asked", query.at_ms - START_MS))
             return super().recommend(query, k=k)
 
         def learn(self, unit: Unit, /) -> None:
-            order.append(("learnt", unit.at_ms))
+            order.append(("learnt", unit.at_ms - START_MS))
 
         def see(self, repeat: Repeat, /) -> None:
-            order.append((made.info.event_names[made.info.event[repeat.rows][0]], repeat.at_ms))
+            order.append((made.info.event_names[made.info.event[repeat.rows][0]], repeat.at_ms - START_MS))
 
     run_contender(lambda: Witness(made.info), units=made.units, info=made.info)
     assert order == [

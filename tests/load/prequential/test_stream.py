@@ -69,6 +69,28 @@ def test_numbers_as_ids_are_read_as_text(tmp_path: Path) -> None:
     assert (stream.user_names, stream.item_names) == (["007"], ["0012", "12"])
 
 
+def test_seconds_taken_for_milliseconds_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"ts,user,item\n{T // 1000},u,a\n{T // 1000 + 1},u,b\n")
+    with pytest.raises(BadStream, match=r"is ms the right time unit.*--time-unit"):
+        read_stream(path, columns=Columns())
+    assert read_stream(path, columns=Columns(time_unit="s")).ts.tolist() == [T, T + 1000]
+
+
+def test_times_that_are_no_times_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("ts,user,item\nyesterday,u,a\n")
+    with pytest.raises(BadStream, match="yesterday"):
+        read_stream(tmp_path / "rows.csv", columns=Columns())
+
+
+def test_a_row_without_a_time_is_named_unless_the_filter_leaves_it_out(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(f"ts,user,item,qty\n,u,a,0\n{T},u,b,1\n,u,c,1\n")
+    with pytest.raises(BadStream, match="1 row has no time: line 4"):
+        read_stream(path, columns=Columns(), where="qty > 0")
+    assert len(read_stream(path, columns=Columns(), where="item = 'b'")) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "where", "says"),
     [
