@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ _PACKAGES = (
 class Machine:
     """The machine, its load when the run began, the versions that matter, and the command that was typed."""
 
+    date: str  # when the run began, ISO 8601, UTC
     cpu: str
     gpu: str | None  # the first one's name, where the driver's own tool tells it
     cores: int  # that this process may use
@@ -50,6 +52,7 @@ class Machine:
         words = sys.argv if argv is None else argv
         one, five, fifteen = os.getloadavg()
         return cls(
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
             cpu=cpu_model(),
             gpu=gpu_model(),
             cores=len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1,

@@ -77,6 +77,7 @@ class BenchReport:
         versions = ", ".join(f"{name} {number}" for name, number in self.machine.versions.items())
         rows += [("note", note) for note in self.notes]
         rows += [
+            ("date", self.machine.date),
             ("machine", self.machine.line()),
             ("load average", f"{load} before, {os.getloadavg()[0]:.2f} after"),
             ("versions", versions),

@@ -223,7 +223,7 @@ class RedisStore:
                 raise refusal(error, address=address) from error
         raise StoreUnavailable(
             f"{address} did not answer in {self._options.retries + 1} tries, "
-            f"the last: {type(last).__name__}: {last}. Check that the server runs and that REDIS_URL names it"
+            f"the last: {str(last).rstrip('.')}. Check that the server runs and that REDIS_URL names it"
         ) from last
 
 

@@ -1,6 +1,7 @@
 """The table and the JSON of a benchmark."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,8 @@ def test_the_command_is_told_without_the_folder_of_the_program(report: BenchRepo
     machine = json.loads(report.to_json())["machine"]
     assert machine["command"] == "headwater bench speed"
     assert machine["cores"] >= 1
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(machine["date"])) < timedelta(minutes=5)
+    assert machine["date"] in report.to_text()
     assert machine["versions"]["numpy"]
 
 
