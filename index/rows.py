@@ -30,6 +30,7 @@ class Rows:
             raise ValueError(f"capacity is {capacity}; it must be in 2..2**30")
         self.capacity = capacity
         self.hashes = np.zeros(capacity, np.int64)
+        self.evicted = 0  # rows taken back by this process, so far
         self._touched = np.zeros(capacity, np.int64)  # the tick of the last use
         self._free = np.arange(capacity - 1, 0, -1, dtype=np.int32)  # a stack; the top is taken next
         self._counters = np.array([0, capacity - 1], np.int64)  # ticks so far, free rows
@@ -68,6 +69,7 @@ class Rows:
             evicted = self._least_recent(rows, at_least=short)
             _free_rows(evicted, self.hashes, self._keys, self._values, self._free, self._counters)
             self._touched[evicted] = 0
+            self.evicted += len(evicted)
         _assign(flat, rows, self.hashes, self._touched, self._keys, self._values, self._free, self._counters)
         return rows, evicted
 

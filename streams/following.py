@@ -73,7 +73,7 @@ class Following:
         self._pseudonyms = pseudonyms
         self._hashes = HashCache()
         self._warned_encoder = False
-        self._evicted = dict(sources.evicted)
+        self._evicted = {"items": 0, "users": 0}
         self._idled = 0
         metrics.source_bytes.set(sources.nbytes)
 
@@ -162,7 +162,8 @@ class Following:
 
     def _tell_evictions(self) -> None:
         """Count who was forgotten, and say so when it begins: recommendations get worse from there on."""
-        for what, evicted in self.sources.evicted.items():
+        for what, rows in (("items", self.sources.items), ("users", self.sources.users)):
+            evicted = rows.evicted
             if evicted == self._evicted[what]:
                 continue
             if not self._evicted[what]:

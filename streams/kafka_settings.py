@@ -189,10 +189,6 @@ class KafkaSettings(BaseModel):
             }
         return options
 
-    def faust_broker(self) -> str:
-        """The broker URL as Faust writes it: kafka://host:port;kafka://host:port."""
-        return ";".join(f"kafka://{server.strip()}" for server in self.bootstrap_servers.split(","))
-
     def faust_credentials(self) -> "CredentialsT | None":
         """What `faust.App(broker_credentials=…)` takes; None on a plaintext broker."""
         import faust  # here, so that commands that only read settings don't pay for it

@@ -26,6 +26,17 @@ class LogRecord(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
+def groupless(config: Mapping[str, Any], **own: Any) -> dict[str, Any]:
+    """The options of a librdkafka consumer that is assigned its partitions, joins no group and hears where they end."""
+    return {
+        "group.id": "headwater-unused",  # librdkafka wants one; assign() never joins it
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        **own,
+        **config,
+    }
+
+
 def log_record(message: Any) -> LogRecord:
     """The record that a confluent_kafka message without an error is."""
     return LogRecord(
@@ -62,17 +73,14 @@ class LogReader:
         fetch_min_bytes: int = 1,
         name: str = "log-reader",
     ) -> None:
-        self._config = {
-            "group.id": "headwater-unused",  # librdkafka wants one; assign() never joins it
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
+        own = {
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": fetch_wait_ms,
             "fetch.min.bytes": fetch_min_bytes,
             "fetch.error.backoff.ms": 100,
             "queued.max.messages.kbytes": 32_768,
-            **config,
         }
+        self._config = groupless(config, **own)
         self._handle = handle
         self._failed = failed
         self._idle = idle

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.errors import OtherLog
 from streams.kafka_settings import KafkaSettings
+from streams.log_reader import groupless
 
 _WAIT_S = 5.0  # for a broker to say where its log ends; one that does not is for others to complain about
 _POLL_S = 0.1
@@ -27,15 +28,7 @@ def refuse_other_log(kafka: KafkaSettings, offsets: Mapping[tuple[str, int], int
     begun = {place: offset for place, offset in offsets.items() if offset > 0}
     if not begun:
         return
-    consumer = Consumer(
-        {
-            "group.id": "headwater-unused",  # librdkafka wants one; assign() never joins it
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
-            **kafka.confluent(),
-        }
-    )
+    consumer = Consumer(groupless(kafka.confluent(), **{"auto.offset.reset": "error"}))
     try:
         beyond = _beyond(consumer, begun)
     finally:

@@ -12,7 +12,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from streams.errors import ReadError
-from streams.log_reader import LogRecord, log_record
+from streams.log_reader import LogRecord, groupless, log_record
 
 _AT_ONCE = 500
 _LOST = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
@@ -72,18 +72,13 @@ class _Tail:
         self.position = start
         self.ended = False  # nothing lay behind `records` when last looked
         self._at = TopicPartition(topic, partition, start or OFFSET_BEGINNING)
-        self._consumer = Consumer(
-            {
-                "group.id": "headwater-unused",  # librdkafka wants one; assign() never joins it
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",  # also where what lay at `start` is not retained any more
-                "fetch.wait.max.ms": 20,
-                "fetch.error.backoff.ms": 100,
-                "queued.max.messages.kbytes": 4_096,
-                **config,
-            }
-        )
+        own = {
+            "auto.offset.reset": "earliest",  # also where what lay at `start` is not retained any more
+            "fetch.wait.max.ms": 20,
+            "fetch.error.backoff.ms": 100,
+            "queued.max.messages.kbytes": 4_096,
+        }
+        self._consumer = Consumer(groupless(config, **own))
         self._consumer.assign([self._at])
 
     def fetch(self, *, timeout_s: float) -> None:

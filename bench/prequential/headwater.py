@@ -95,7 +95,7 @@ class Headwater:
             now_ms=np.array([query.at_ms], np.int64),
             seeds=user_hash.view(np.uint64) ^ np.uint64(query.index),
             plan=_WITH_TRANSFORMER,
-            deep=self.engine.learner.prequential.gate.pays() if self._gated else True,
+            deep=not self._gated or self.engine.learner.prequential.gate.pays(),
         )
         return self.codes(self._answer.items[0])[:k]
 

@@ -47,7 +47,6 @@ class SourceSet:
         self.config = config or SourcesConfig()
         self.items = Rows(limits.items)
         self.users = Rows(limits.users)
-        self.evicted = {"items": 0, "users": 0}  # by this process, so far
         self.catalogue = Catalogue(limits, dim=dim)
         self.traces = Traces(limits)
         proposed = {choice.name: choice.n for choice in self.config.sources}
@@ -264,7 +263,6 @@ class SourceSet:
     def _learn(self, log: Interactions, chunk: NDArray[np.int64], names: Mapping[int, str]) -> None:
         users, gone = self.users.assign(log.users[chunk])
         if len(gone):
-            self.evicted["users"] += len(gone)
             self.traces.evict_users(gone)
         hashes, times_ms = log.items[chunk], log.times_ms[chunk]
         items = self._item_rows(hashes)
@@ -290,7 +288,6 @@ class SourceSet:
         """Rows of the hashes, new ones where they have none, after whatever had them is forgotten."""
         rows, gone = self.items.assign(hashes)
         if len(gone):
-            self.evicted["items"] += len(gone)
             self.traces.evict_items(gone)
             for learner in self._learners:
                 learner.evict(gone)

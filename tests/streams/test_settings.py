@@ -1,5 +1,4 @@
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -276,26 +275,6 @@ def test_example_file_is_the_defaults_with_every_setting(tmp_path: Path) -> None
     for group in Settings.model_fields:
         for field in type(getattr(Settings(), group)).model_fields:
             assert f"\n{field} = " in text or f"\n# {field} =" in text
-
-
-def test_client_options_carry_security_in_each_librarys_words() -> None:
-    kafka = load(SECRETS).kafka
-    plain: dict[str, Any] = kafka.kafka_python()
-    assert plain["bootstrap_servers"] == ["a:9092", "b:9092"]
-    assert plain["sasl_plain_password"] == "hunter2"
-    assert kafka.confluent()["sasl.password"] == "hunter2"
-    assert kafka.confluent()["security.protocol"] == "SASL_SSL"
-    assert "ssl.ca.location" not in kafka.confluent()
-    assert kafka.aiokafka()["ssl_context"].check_hostname
-    assert kafka.faust_broker() == "kafka://a:9092;kafka://b:9092"
-    credentials: Any = kafka.faust_credentials()
-    assert (credentials.mechanism.value, credentials.password) == ("SCRAM-SHA-512", "hunter2")
-
-
-def test_plaintext_client_options_carry_no_security() -> None:
-    kafka = KafkaSettings(bootstrap_servers="a:9092")
-    assert not any("sasl" in name or "ssl" in name for name in [*kafka.kafka_python(), *kafka.confluent()])
-    assert kafka.faust_credentials() is None
 
 
 def test_embedded_servers_are_used_where_none_is_named() -> None:
