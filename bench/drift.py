@@ -18,8 +18,6 @@ from bench.telling import Tell, silent
 from events.topics import Topic
 from streams.settings import Settings
 
-_SHORT_MEMORY = 80  # items, divided by what exploration is multiplied by
-
 
 @dataclass(frozen=True, slots=True)
 class Contender:
@@ -29,20 +27,26 @@ class Contender:
     deep: bool = True
     lora: bool = True
     twin: bool = False  # a slow adapter beside the one that learns
-    short_memory: bool = False  # while it responds, only the latest items of a shopper count
+    gated: bool = True  # else the transformer serves whether or not it pays
+    memory_trial: bool = (
+        True  # while it responds, the latest items of a shopper alone count where they do better
+    )
     frozen: Frozen = "nothing"  # from the swap on
     swap: bool = True
 
 
 CONTENDERS: dict[str, Contender] = {
     "headwater": Contender(),
-    "short-memory": Contender(short_memory=True),
+    "whole-memory": Contender(memory_trial=False),
     "no-detector": Contender(detector=False),
     "models-frozen": Contender(detector=False, frozen="models"),
     "everything-frozen": Contender(detector=False, frozen="everything"),
     "wide-only": Contender(deep=False),
     "adapter-frozen": Contender(lora=False),
     "twin-adapter": Contender(twin=True),
+    "ungated": Contender(gated=False),
+    "adapter-frozen-ungated": Contender(lora=False, gated=False),
+    "twin-adapter-ungated": Contender(twin=True, gated=False),
     "no-swap": Contender(swap=False),
 }
 
@@ -167,11 +171,14 @@ def _watch(
     contender = CONTENDERS[name]
     deep = settings.learner.deep and contender.deep
     own = settings.updated(
-        learner={"deep": deep, "drift": contender.detector},
+        learner={
+            "deep": deep,
+            "drift": contender.detector,
+            "drift_memory": settings.learner.drift_memory if contender.memory_trial else 0,
+        },
         deep={"twin": contender.twin or settings.deep.twin},
-        serving={"drift_memory": _SHORT_MEMORY if contender.short_memory else settings.serving.drift_memory},
     )
-    variant = Variant(slate=True, deep=deep, lora=contender.lora)
+    variant = Variant(slate=True, deep=deep, lora=contender.lora, gated=contender.gated)
     engine = Engine(own, variant=variant, learning=HaltingLearning)
     shop = Shop(ShopConfig(seed=seed), world=world, engine=engine)
     curve, swapped = Curve(), False

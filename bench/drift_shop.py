@@ -176,8 +176,9 @@ class Shop:
         recommender = engine.recommender
         now_ms = np.full(len(self._users), self.now_ms, np.int64)
         batch = recommender.rank(view, now_ms=now_ms).batch
-        deep = engine.learner.prequential.gate.pays()
-        scores = recommender.ranker.score(batch, recommender.item_table(), deep=deep).total  # (S, C)
+        scores = recommender.ranker.score(
+            batch, recommender.item_table(), deep=engine.deep_serves
+        ).total  # (S, C)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :K]
         rows = np.take_along_axis(batch.candidates, order, axis=1)  # (S, K)
         hashes = engine.sources.catalogue.hashes[rows]
@@ -201,7 +202,7 @@ class Shop:
             now_ms=np.array([self.now_ms], np.int64),
             seeds=np.array([stable_hash(f"{self.config.seed}-{self.views}")], np.int64).view(np.uint64),
             plan=_ONE,
-            deep=engine.learner.prequential.gate.pays(),
+            deep=engine.deep_serves,
         )
         rows = answer.items[0]
         items = [

@@ -159,7 +159,12 @@ class Offline:
     def adapter(self, *, topic: str, version: int = 1, deep_pays: bool | None = None) -> Record:
         """The record by which recommenders take over this model; `deep_pays` None is the learner's verdict."""
         pays = self.learner.prequential.gate.pays() if deep_pays is None else deep_pays
-        serving: dict[str, Any] = {"version": version, "deep_pays": pays, "bandit": self.bandit.state()}
+        serving: dict[str, Any] = {
+            "version": version,
+            "deep_pays": pays,
+            "bandit": self.bandit.state(),
+            "remembered": self.learner.remembered,
+        }
         return Record(
             topic,
             ADAPTER_KEY,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.adwin import Adwin, AdwinConfig
 from models.errors import ConfigError
+from models.memory_trial import MemoryTrial, MemoryTrialConfig
 from models.state import Arrays, check_arrays, under_prefix, with_prefix
 
 _RELAXED = 0.05  # a response weaker than this is over
@@ -29,6 +30,7 @@ class DriftConfig:
     learning: float = 3.0  # the learning rate is multiplied by so much right after a detection
     exploration: float = 20.0  # likewise the temperature of slates and the spread of the bandit's posteriors
     half_life_units: float = 1_000.0  # of what both are raised by
+    memory: MemoryTrialConfig = field(default_factory=MemoryTrialConfig)
 
     def __post_init__(self) -> None:
         if self.learning < 1 or self.exploration < 1 or not self.half_life_units > 0:
@@ -59,6 +61,7 @@ class Drift:
     def __init__(self, config: DriftConfig | None = None) -> None:
         self.config = config or DriftConfig()
         self.detections = 0
+        self.memory = MemoryTrial(self.config.memory)
         self._of_units = Adwin(self.config.adwin)
         self._of_slates = Adwin(self.config.adwin)
         self._units = 0
@@ -98,6 +101,7 @@ class Drift:
         if adwin.update(loss) > self.config.least_rise and self._units >= self.config.grace_units:
             self.detections += 1
             self._level = 1.0
+            self.memory.begin()
             # What was before is no measure any more, and would be found again once the response is over.
             self._of_units, self._of_slates = Adwin(self.config.adwin), Adwin(self.config.adwin)
 
@@ -111,12 +115,23 @@ class Drift:
         """What exploration is multiplied by now, at least 1."""
         return round((1.0 + (self.config.exploration - 1.0) * self._level) * _TENTHS) / _TENTHS
 
+    @property
+    def span(self) -> int | None:
+        """How many of a shopper's latest items are compared with all of them now; None without a response."""
+        return self.memory.span(self.exploration)
+
+    @property
+    def remembered(self) -> int | None:
+        """How many of a shopper's latest items are to count now; None for all."""
+        return self.span if self.memory.latest_serve else None
+
     def snapshot(self) -> Arrays:
         """Everything, copied."""
         flags = [self.detections, self._units, int(self._slate_open), int(self._answered)]
         return {
             **with_prefix("of_units", self._of_units.snapshot()),
             **with_prefix("of_slates", self._of_slates.snapshot()),
+            **with_prefix("memory", self.memory.snapshot()),
             "counts": np.array(flags, np.int64),
             "level": np.array(self._level, np.float64),
         }
@@ -126,6 +141,7 @@ class Drift:
         check_arrays(arrays, expected=self.snapshot())
         self._of_units.restore(under_prefix("of_units", arrays))
         self._of_slates.restore(under_prefix("of_slates", arrays))
+        self.memory.restore(under_prefix("memory", arrays))
         self.detections, self._units, shown, answered = (int(count) for count in arrays["counts"])
         self._slate_open, self._answered = bool(shown), bool(answered)
         self._level = float(arrays["level"])

@@ -202,6 +202,11 @@ class Learner:
         return self.drift.exploration if self.drift else 1.0
 
     @property
+    def remembered(self) -> int | None:
+        """How many of a shopper's latest items are to count now; None, as nearly always, for all."""
+        return self.drift.remembered if self.drift else None
+
+    @property
     def _haste(self) -> float:
         """What the learning rate is multiplied by now: above 1 for a while after drift was detected."""
         return self.drift.learning if self.drift else 1.0

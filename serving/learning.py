@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from events.columns import Interactions, Kind
+from events.columns import Kind
 from events.flatten import KIND_OF, EventColumns, HashCache, to_columns
 from events.ids import UserId, stable_hash
 from events.types import AnyUserEvent
@@ -20,14 +20,16 @@ from index.sources.array_folder import load_arrays, save_arrays
 from index.sources.influence import Verdict
 from models.batch import RankBatch
 from models.learner import Learner, StepReport
+from models.ranker import Scores
+from serving.asked import POSITIVE, Asked, units_asked
 from serving.baseline_windows import BaselineWindows
+from serving.baselines import hits_of
 from serving.kept_states import KeptStates
+from serving.memory_comparison import compare_memories
 from serving.names import ItemNames
 from serving.recommender import Recommender
 from serving.state import StateCodec
 
-_POSITIVE = (Kind.CLICK, Kind.CART, Kind.PURCHASE)
-_IS_POSITIVE = np.isin(np.arange(max(Kind) + 1), _POSITIVE)  # by kind
 _HELD_MAX = 1_024  # events without influence that wait for those before them
 
 
@@ -111,7 +113,7 @@ class Learning:
         return verdicts
 
     def _judge(self, events: Sequence[AnyUserEvent]) -> NDArray[np.int8]:
-        positive = [KIND_OF[event.__class__] in _POSITIVE for event in events]
+        positive = [KIND_OF[event.__class__] in POSITIVE for event in events]
         return self._recommender.sources.influence.judge(
             users=np.array([self._hashes[event.user_id] for event in events], np.int64),
             event_ids=np.array([stable_hash(event.event_id) for event in events], np.int64),
@@ -145,7 +147,7 @@ class Learning:
         kind = KIND_OF[event.__class__]
         if kind is Kind.IMPRESSION:
             drift.shown()
-        elif kind in _POSITIVE:
+        elif kind in POSITIVE:
             drift.answered()
 
     def train(self) -> StepReport:
@@ -218,6 +220,7 @@ class Learning:
     def _explore(self) -> None:
         """Rank as what serves will, once it has this model: with its response to drift."""
         self._recommender.bandit.explore(self.learner.exploration)
+        self._recommender.remembered = self.learner.remembered
 
     def _waiting_units(self) -> int:
         return sum(len(units.gains) for units in self._waiting)
@@ -230,7 +233,7 @@ class Learning:
         self._pending.clear()
         columns = to_columns(events, hashes=self._hashes)
         states = self._kept.of(columns)
-        self._predict(states, columns)
+        self._predict(states, columns, unaided=np.array([event.rec_id is None for event in events]))
         self._kept.fold(states, columns=columns)
         self._recommender.sources.learn(columns.interactions, names=ItemNames(events, hashes=self._hashes))
         self._recommender.sources.refresh(limit=2)
@@ -238,52 +241,46 @@ class Learning:
             self._fold_into_states(self._held)
             self._held.clear()
 
-    def _predict(self, states: NDArray[np.int64], columns: EventColumns) -> None:
-        view = self._codec.view(states, history=self.config.history)
-        told = columns.interactions
-        event_of = told.events
-        gap_ms = self._codec.config.session_gap_ms
-        live = columns.event_times_ms - view.session_times_ms[:, 0] <= gap_ms
-        alone = np.bincount(event_of, minlength=len(columns)) == 1
-        again = (live & alone)[event_of] & (told.items == view.session[event_of, 0])
-        positive = _IS_POSITIVE[told.kinds] & ~again
-        rows = np.unique(event_of[positive])  # (B,) event = user: one event a user
-        if not len(rows):
+    def _predict(
+        self, states: NDArray[np.int64], columns: EventColumns, *, unaided: NDArray[np.bool_]
+    ) -> None:
+        recommender = self._recommender
+        asked = units_asked(
+            columns,
+            view=self._codec.view(states, history=self.config.history),
+            items=recommender.sources.items,
+            unaided=unaided,
+            session_gap_ms=self._codec.config.session_gap_ms,
+        )
+        if asked is None:
             return
-        now_ms = columns.event_times_ms[rows]
-        some = view.take(rows)
-        ranked = self._recommender.rank(some, now_ms=now_ms)
-        targets = self._targets(told, positive=positive, rows=rows)
-        items = ranked.candidates.items
-        gains = np.zeros(items.shape, np.float32)
-        labels = np.zeros((*items.shape, 3), np.float32)
-        relevant = np.zeros(len(rows), np.int64)
-        kinds = told.kinds
-        for at, (row, wanted) in enumerate(zip(rows.tolist(), targets, strict=True)):
-            hit = (items[at][:, None] == wanted[wanted > 0]).any(axis=1)
-            gains[at] = hit
-            kind = int(kinds[event_of == row][0])
-            labels[at, :, _POSITIVE.index(Kind(kind))] = hit
-            relevant[at] = len(wanted)
-        warm = some.events > 0
-        self._compare(ranked.batch, gains=gains, relevant=np.where(warm, relevant, 0))
-        popularity = self._recommender.sources.popularity
-        self._baselines.compare(ranked.query, popularity, targets=targets, relevant=relevant, warm=warm)
-        self.units += int(warm.sum())
-        self._waiting.append(_Units(ranked.batch, gains, labels))
+        ranked = recommender.rank(asked.view, now_ms=asked.now_ms)
+        gains = hits_of(ranked.candidates.items, targets=asked.targets)
+        self._compare(asked, ranked.batch, gains=gains)
+        self._baselines.compare(
+            ranked.query,
+            recommender.sources.popularity,
+            targets=asked.targets,
+            relevant=asked.relevant,
+            warm=asked.warm,
+        )
+        self.units += int(asked.warm.sum())
+        self._waiting.append(_Units(ranked.batch, gains, asked.labels(gains)))
 
-    def _targets(
-        self, told: Interactions, *, positive: NDArray[np.bool_], rows: NDArray[np.int32]
-    ) -> list[NDArray[np.int32]]:
-        """The distinct items of each unit as rows; one -1 for each item that has no row yet."""
-        item_rows = self._recommender.sources.items.lookup(told.items)
-        targets = []
-        for row in rows.tolist():
-            mine = positive & (told.events == row)
-            _, first = np.unique(told.items[mine], return_index=True)
-            found = item_rows[mine][first]
-            targets.append(np.where(found > 0, found, -1).astype(np.int32))
-        return targets
+    def _compare(self, asked: Asked, batch: RankBatch, *, gains: NDArray[np.float32]) -> None:
+        """What serves, with what else could serve: units of new shoppers are left out."""
+        scores = self._validate(batch, gains=gains, relevant=np.where(asked.warm, asked.relevant, 0))
+        if self.learner.drift is not None:
+            compare_memories(
+                asked,
+                served=scores.wide,
+                gains=gains,
+                recommender=self._recommender,
+                drift=self.learner.drift,
+            )
 
-    def _compare(self, batch: RankBatch, *, gains: NDArray[np.float32], relevant: NDArray[np.int64]) -> None:
-        self.learner.validate(batch, self._recommender.item_table(), gains=gains, relevant=relevant)
+    def _validate(
+        self, batch: RankBatch, *, gains: NDArray[np.float32], relevant: NDArray[np.int64]
+    ) -> Scores:
+        table = self._recommender.item_table()
+        return self.learner.validate(batch, table, gains=gains, relevant=relevant)

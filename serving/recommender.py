@@ -30,27 +30,10 @@ class RecommendConfig:
 
     slate: SlateConfig = field(default_factory=SlateConfig)
     deep_history: int = 16  # T of the ranker's batches
-    drift_memory: int = 0  # while exploration is x times normal, the latest drift_memory / x items; 0: all
 
     def __post_init__(self) -> None:
-        if self.deep_history < 1 or self.drift_memory < 0:
-            raise ValueError(
-                f"deep_history is {self.deep_history}, drift_memory {self.drift_memory}; expected >= 1 and >= 0"
-            )
-
-    def remembered(self, exploration: float) -> int | None:
-        """How many of the latest distinct items of a shopper count; None for all.
-
-        After a drift nobody knows yet who has changed. Where tastes swap, a few late touches tell who has, and serve
-        who has not nearly as well; the history comes back as the response relaxes, with more of it behind the
-        drift. Where a season changes what all buy, the history goes on counting, and to leave it aside is a loss.
-
-        >>> [RecommendConfig(drift_memory=80).remembered(exploration) for exploration in (20.0, 10.5, 1.1, 1.0)]
-        [4, 8, 73, None]
-        """
-        if exploration == 1 or not self.drift_memory:
-            return None
-        return max(1, round(self.drift_memory / exploration))
+        if self.deep_history < 1:
+            raise ValueError(f"deep_history is {self.deep_history}; expected >= 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +63,8 @@ class Recommender:
     """Ties sources, ranker and bandit; owns none of their learning. Not thread-safe: one caller at a time.
 
     `bandit` may be replaced between calls: it comes with the adapters. Until `trained`, candidates rank in the
-    order in which the sources' ranks fuse: untrained weights would shuffle them.
+    order in which the sources' ranks fuse: untrained weights would shuffle them. Of a shopper's items the
+    `remembered` latest count, None for all: that comes with the adapters too.
     """
 
     def __init__(
@@ -97,6 +81,7 @@ class Recommender:
         self.ranker = ranker
         self.bandit = bandit
         self.trained = False
+        self.remembered: int | None = None
         self._timer = timer or (lambda _stage, _ms: None)
 
     def recommend(
@@ -131,8 +116,14 @@ class Recommender:
 
     def rank(self, states: StateView, *, now_ms: NDArray[np.int64], share: float = 1.0) -> Ranked:
         """The candidates of B users and the batch to score them by; `share` of the candidates, first ones kept."""
+        return self.rank_by(states, remembered=self.remembered, now_ms=now_ms, share=share)
+
+    def rank_by(
+        self, states: StateView, *, remembered: int | None, now_ms: NDArray[np.int64], share: float = 1.0
+    ) -> Ranked:
+        """As `rank`, with so many of the latest items counting in place of what serves."""
         with self._stage("query"):
-            query = self.query(states, now_ms=now_ms)
+            query = self.query(states, now_ms=now_ms, remembered=remembered)
         with self._stage("sources"):
             proposals = self.sources.propose(query)
         with self._stage("features"):
@@ -150,8 +141,8 @@ class Recommender:
         )
         return Ranked(query=query, candidates=candidates, batch=batch)
 
-    def query(self, states: StateView, *, now_ms: NDArray[np.int64]) -> Query:
-        """What the sources are asked for B users."""
+    def query(self, states: StateView, *, now_ms: NDArray[np.int64], remembered: int | None = None) -> Query:
+        """What the sources are asked for B users of whom so many latest items count."""
         return self.sources.query(
             states.users,
             now_ms=now_ms,
@@ -164,7 +155,7 @@ class Recommender:
             history_views=states.history_views,
             history_purchases=states.history_purchases,
             history_decayed=states.history_decayed,
-            remembered=self.config.remembered(self.bandit.exploration),
+            remembered=remembered,
         )
 
     def item_table(self) -> ItemTable:

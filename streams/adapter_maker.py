@@ -75,6 +75,7 @@ class AdapterMaker:
             "units": progress.units,
             "deep_pays": self._learner.prequential.gate.pays(),
             "bandit": progress.bandit,
+            "remembered": self._learner.remembered,
             "prequential": progress.prequential,
             "made_at": self._clock.now_ms(),
             "record": record.to_json(),

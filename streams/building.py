@@ -13,6 +13,7 @@ from models.deep_config import DeepConfig
 from models.drift import DriftConfig
 from models.encoder import vector_size
 from models.learner import Learner, LearnerConfig
+from models.memory_trial import MemoryTrialConfig
 from models.promotion import PromotionConfig
 from models.ranker import RankerConfig
 from models.slate import SlateConfig
@@ -86,7 +87,7 @@ def learner_config(settings: Settings) -> LearnerConfig:
         replay_steps=learner.replay_steps,
         average=learner.average,
         seed=learner.seed,
-        drift=DriftConfig() if learner.drift else None,
+        drift=DriftConfig(memory=MemoryTrialConfig(items=learner.drift_memory)) if learner.drift else None,
         promotion=promotion_config(settings),
     )
 
@@ -116,7 +117,6 @@ def adapters_hash(settings: Settings, *, learner: Learner) -> str:
             settings.sources.use,
             settings.serving.candidates,
             settings.serving.repeat,
-            settings.serving.drift_memory,
             settings.learner.publish_every_batches,
             outcomes_config(settings),
         ]
@@ -140,7 +140,6 @@ def recommend_config(settings: Settings) -> RecommendConfig:
     serving = settings.serving
     return RecommendConfig(
         slate=SlateConfig(k=serving.slate_size, temperature=serving.temperature),
-        drift_memory=serving.drift_memory,
     )
 
 

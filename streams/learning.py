@@ -174,6 +174,7 @@ class LearningAgent:
         learner = self._learning.learner
         self._lessons.bandit.explore(learner.exploration)
         self._metrics.exploration.set(learner.exploration)
+        self._metrics.remembered.set(learner.remembered or 0)
         drifts = learner.drift.detections if learner.drift else 0
         self._metrics.drifts.inc(drifts - self._counted_drifts)
         return drifts

@@ -230,6 +230,11 @@ class Metrics:
             "What exploration is multiplied by: above 1 for a while after a drift was detected",
             registry=registry,
         )
+        self.remembered = Gauge(
+            "headwater_remembered_items",
+            "How many of a shopper's latest items count, for a while after a drift; 0, as nearly always: all",
+            registry=registry,
+        )
         self.adapters_published = Counter(
             "headwater_adapters_published", "Adapters published", registry=registry
         )

@@ -1,6 +1,7 @@
 """The model that serves: weights, bandit and the verdict on the transformer, swapped in with each adapter."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from index.items import ItemIndex
@@ -47,11 +48,11 @@ class ServingModel:
         return self.version
 
     def _swap(self, record: LogRecord) -> None:
-        version, pays, state = _serving(record)
+        serving = _serving(record)
         try:
-            bandit = DiversityBandit.from_state(state, config=self.recommender.bandit.config)
+            bandit = DiversityBandit.from_state(serving.bandit, config=self.recommender.bandit.config)
         except SnapshotError as error:
-            raise AdapterError(f"adapter {version}: {error}") from error
+            raise AdapterError(f"adapter {serving.version}: {error}") from error
         ranker = self.recommender.ranker
         before = ranker.snapshot()
         adapters.apply(ranker, record.value or b"")
@@ -62,8 +63,9 @@ class ServingModel:
                 ranker.restore(before)
                 raise
         self.recommender.bandit = bandit
+        self.recommender.remembered = serving.remembered
         self.recommender.trained = True
-        self.version, self.deep_pays = version, pays
+        self.version, self.deep_pays = serving.version, serving.deep_pays
 
     def provenance(self, *, made_at_ms: int) -> Provenance:
         """What the records of a batch made now have in common."""
@@ -82,10 +84,30 @@ class ServingModel:
         return self.recommender.sources.names
 
 
-def _serving(record: LogRecord) -> tuple[int, bool, dict[str, Any]]:
-    """Version, whether the transformer pays, and the bandit's state, of an adapter's header."""
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """What an adapter's header holds for those who serve."""
+
+    version: int
+    deep_pays: bool  # the transformer
+    bandit: dict[str, Any]  # its state
+    remembered: int | None  # how many of a shopper's latest items count; None for all
+
+
+def _serving(record: LogRecord) -> _Serving:
     try:
-        serving = json.loads(dict(record.headers)[SERVING_HEADER] or b"")
-        return int(serving["version"]), bool(serving["deep_pays"]), serving["bandit"]
-    except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        told = json.loads(dict(record.headers)[SERVING_HEADER] or b"")
+        remembered = told.get("remembered")
+        serving = _Serving(
+            version=int(told["version"]),
+            deep_pays=bool(told["deep_pays"]),
+            bandit=told["bandit"],
+            remembered=None if remembered is None else int(remembered),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise AdapterError(f"header {SERVING_HEADER} is missing or damaged: {error}") from error
+    if serving.remembered is not None and serving.remembered < 1:
+        raise AdapterError(
+            f"header {SERVING_HEADER}: remembered is {serving.remembered}; it must be at least 1"
+        )
+    return serving

@@ -36,13 +36,6 @@ class ServingSettings(Group):
         le=100,
         description="times the bonuses of long tail, variety and young; 0: relevance only",
     )
-    drift_memory: int = Field(
-        default=0,
-        ge=0,
-        le=4096,
-        description="after a drift, while exploration is x times normal, a shopper's latest drift_memory / x "
-        "items count (80, say: for tastes that swap; it costs where they follow seasons); 0: always all",
-    )
     batch_max: int = Field(default=256, ge=1, le=10_000, description="records of a micro-batch, about")
     behind_events: int = Field(
         default=2000, ge=1, description="lag from which slates wait until it is caught up"
@@ -146,6 +139,13 @@ class LearnerSettings(Group):
     )
     drift: bool = Field(
         default=True, description="learn faster and explore more for a while when tastes change"
+    )
+    drift_memory: int = Field(
+        default=80,
+        ge=0,
+        le=4096,
+        description="after a drift, while exploration is x times normal, a shopper's latest drift_memory / x "
+        "items alone count, as long as they predict better than all of them; 0: always all",
     )
     seed: int = Field(default=7, ge=0, description="of all of the learner's chance")
 

@@ -13,7 +13,7 @@ from events.types import AnyUserEvent
 from models.bandit import Arm, BanditConfig
 from models.batch import RankBatch
 from models.learner import Learner
-from models.ranker import WideView
+from models.ranker import Scores, WideView
 from serving.learning import Learning
 from serving.recommender import Ranked, Recommender
 from serving.state import StateView
@@ -68,12 +68,14 @@ class PromptLearning(Learning):
         self._predict_pending()
         return verdicts
 
-    def _compare(self, batch: RankBatch, *, gains: NDArray[np.float32], relevant: NDArray[np.int64]) -> None:
-        """As Learning._compare, with the scores at hand that were just served."""
+    def _validate(
+        self, batch: RankBatch, *, gains: NDArray[np.float32], relevant: NDArray[np.int64]
+    ) -> Scores:
+        """As Learning._validate, with the scores at hand that were just served."""
         recommender = self._recommender
         served = recommender.served(batch) if isinstance(recommender, RankedOnce) else None
         table = recommender.item_table()
-        self.learner.validate(batch, table, gains=gains, relevant=relevant, served=served)
+        return self.learner.validate(batch, table, gains=gains, relevant=relevant, served=served)
 
 
 class Engine(Offline):
@@ -97,8 +99,14 @@ class Engine(Offline):
             ranker=replace(ranker_config(settings), full=variant.full),
         )
         self.recommender.trained = False
+        self._gated = variant.gated
         if not variant.lora:
             _freeze_lora(self.learner)
+
+    @property
+    def deep_serves(self) -> bool:
+        """Whether the transformer is to rank: as its gate says, unless the variant holds it open."""
+        return not self._gated or self.learner.prequential.gate.pays()
 
     def state_of(self, user: UserId, *, user_hash: NDArray[np.int64]) -> StateView:
         """What a query needs of the user now, B = 1."""

@@ -82,7 +82,6 @@ class Headwater:
         self._vectors = iter(vectors)
         self._next = next(self._vectors, None)
         self._rewarded = variant.slate
-        self._gated = variant.gated
         self._answer: Recommendations | None = None
 
     def recommend(self, query: Query, /, *, k: int) -> NDArray[np.int64]:
@@ -95,7 +94,7 @@ class Headwater:
             now_ms=np.array([query.at_ms], np.int64),
             seeds=user_hash.view(np.uint64) ^ np.uint64(query.index),
             plan=_WITH_TRANSFORMER,
-            deep=not self._gated or self.engine.learner.prequential.gate.pays(),
+            deep=self.engine.deep_serves,
         )
         return self.codes(self._answer.items[0])[:k]
 

@@ -20,6 +20,7 @@ from models.baselines.lambdamart import LambdaMart, LambdaMartConfig
 from models.batch import RankBatch
 from models.learner import StepReport
 from models.ranker import WideView
+from serving.asked import Asked
 from streams.publisher import Record
 from streams.settings import Settings
 
@@ -52,7 +53,7 @@ class TreeLearning(PromptLearning):
             self.trees.add(units.batch.features, gains=units.gains, valid=valid)
         return StepReport(sum(len(units.gains) for units in waiting), 0)
 
-    def _compare(self, batch: RankBatch, *, gains: NDArray[np.float32], relevant: NDArray[np.int64]) -> None:
+    def _compare(self, asked: Asked, batch: RankBatch, *, gains: NDArray[np.float32]) -> None:
         """The learner's own ranker is not in use, so nothing is compared with it."""
 
 

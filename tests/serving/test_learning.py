@@ -119,6 +119,7 @@ def test_response_to_drift_goes_on_after_a_restart_to_the_same_bits(tmp_path: Pa
     assert restore_snapshot(second.learner, tmp_path) is not None
     second.learning.load(tmp_path / "memory")
     assert second.recommender.bandit.exploration == first.recommender.bandit.exploration
+    assert second.recommender.remembered == first.recommender.remembered == 4
     learn(first, records[saved_at + 1 :])
     learn(second, records[saved_at + 1 :])
     assert differences(state_of(first), state_of(second)) == []

@@ -139,32 +139,21 @@ def test_stages_are_timed() -> None:
     assert seen == ["query", "sources", "features", "wide", "slate"]
 
 
-def test_few_late_items_count_while_exploration_is_high_and_the_rest_is_as_if_never_touched() -> None:
+def test_latest_items_that_alone_count_are_ranked_by_as_if_the_rest_had_never_been_touched() -> None:
     recommender, states = known(random_events(300))
-    recommender.config = replace(recommender.config, drift_memory=80)
     now_ms = np.full(len(states), START_MS + 10**6, np.int64)
     whole = recommender.rank(states, now_ms=now_ms)
     assert not whole.query.left_aside.any()
-    recommender.bandit.explore(20.0)
+    recommender.remembered = 4
     short = recommender.rank(states, now_ms=now_ms)
     assert np.array_equal(short.query.history[:, :4], whole.query.history[:, :4])
     assert not short.query.history[:, 4:].any()
     assert np.array_equal(short.query.whole_history, whole.query.history)
     of_few = replace(states, history=np.where(np.arange(states.history.shape[1]) < 4, states.history, 0))
-    recommender.bandit.explore(1.0)
+    recommender.remembered = None
     assert np.array_equal(recommender.rank(of_few, now_ms=now_ms).batch.features, short.batch.features)
-
-
-def test_history_comes_back_as_exploration_relaxes() -> None:
-    config = RecommendConfig(drift_memory=80)
-    spans = [config.remembered(exploration) for exploration in (40.0, 20.0, 10.0, 2.0, 1.0)]
-    assert spans == [2, 4, 8, 40, None]
-    assert config.remembered(1e6) == 1
-    assert RecommendConfig(drift_memory=0).remembered(20.0) is None
 
 
 def test_config_that_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="deep_history is 0"):
         RecommendConfig(deep_history=0)
-    with pytest.raises(ValueError, match="drift_memory -1"):
-        RecommendConfig(drift_memory=-1)

@@ -36,6 +36,17 @@ def test_adapter_serves_from_its_record_on() -> None:
     assert shop.value("headwater_model_version") == 3
 
 
+def test_how_many_of_a_shoppers_items_count_comes_with_the_adapter() -> None:
+    shop = make_shop()
+    for version, told in enumerate((4, None, 7), start=1):
+        record = adapter(shop, version=version)
+        serving = json.loads(dict(record.headers)[SERVING_HEADER] or b"") | {"remembered": told}
+        shop.following.handle([record._replace(headers=((SERVING_HEADER, json.dumps(serving).encode()),))])
+        assert (shop.model.version, shop.model.recommender.remembered) == (version, told)
+    shop.following.handle([adapter(shop, version=4)])  # of a learner that knew nothing of it
+    assert (shop.model.version, shop.model.recommender.remembered) == (4, None)
+
+
 def test_damaged_adapters_change_nothing() -> None:
     shop = make_shop()
     good = adapter(shop, version=3)
@@ -152,6 +163,9 @@ def test_header_that_is_nothing_of_the_kind_is_refused(
         b'{"version": Infinity, "deep_pays": true, "bandit": {}}',
         b'{"version": 4, "deep_pays": true, "bandit": []}',
         b'{"version": 4, "deep_pays": true, "bandit": {"alpha": NaN}}',
+        b'{"version": 4, "deep_pays": true, "bandit": {}, "remembered": 0}',
+        b'{"version": 4, "deep_pays": true, "bandit": {}, "remembered": "few"}',
+        b'{"version": 4, "deep_pays": true, "bandit": {}, "remembered": Infinity}',
     ],
 )
 def test_record_whose_header_for_serving_is_junk_is_refused(
