@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from models.batch import RankBatch
 from models.features_scaler import wide_inputs
 from models.metrics import rank_metrics
+from models.metrics_kernel import fill_surprise
 from models.promotion import Decision, Judged, Promotion, PromotionConfig, Verdict
 from models.state import Arrays, under_prefix, with_prefix
 from models.wide import WidePart
@@ -114,13 +115,6 @@ def lower_half_surprise(scores: Floats, *, gains: Floats) -> NDArray[np.float64]
     >>> lower_half_surprise(even, gains=np.array([[0, 0, 0, 1]], np.float32))
     array([0.5])
     """
-    order = np.argsort(-scores, axis=1, kind="stable")  # (n, C)
-    ranked = np.take_along_axis(scores, order, axis=1).astype(np.float64)
-    there = ranked > -np.inf
-    mass = np.exp(ranked - ranked[:, :1])
-    mass /= mass.sum(1, keepdims=True)
-    lower = there & (np.arange(scores.shape[1]) >= (there.sum(1)[:, None] + 1) // 2)
-    found = np.take_along_axis(gains, order, axis=1).astype(np.float64)
-    found /= found.sum(1, keepdims=True)
-    surprise: NDArray[np.float64] = ((found - mass) * lower).sum(1)
+    surprise = np.empty(len(scores), np.float64)
+    fill_surprise(np.ascontiguousarray(scores), np.ascontiguousarray(gains), surprise)
     return surprise

@@ -7,9 +7,10 @@ stream learning algorithms.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from models.errors import ConfigError, InputError
+from models.metrics_kernel import fill_metrics
 from models.state import Arrays, check_arrays
 
 Floats = NDArray[np.float32]
@@ -40,26 +41,17 @@ def rank_metrics(
     """
     if scores.shape != gains.shape or k < 1:
         raise InputError(f"scores {scores.shape} and gains {gains.shape} must be alike, and k {k} at least 1")
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # (B, k)
-    ranked = np.take_along_axis(scores, order, axis=1) > -np.inf
-    hits = (np.take_along_axis(gains, order, axis=1) > 0) & ranked  # (B, k)
-    total = (gains > 0).sum(1) if relevant is None else relevant
-    possible = np.minimum(total, k)
-    discount = 1.0 / np.log2(np.arange(2, 2 + k))
-    ideal = np.concatenate([[0.0], np.cumsum(discount)])[possible]
-    found = np.asarray(hits.any(1))
-    first = np.where(found, hits.argmax(1) + 1, 1)
-    return UnitMetrics(
-        recall=_ratio(hits.sum(1), possible),
-        ndcg=_ratio((hits * discount[: hits.shape[1]]).sum(1), ideal),
-        mrr=_ratio(found, first),
-        hit=np.asarray(found, np.float32),
+    b = len(scores)
+    if relevant is None:
+        relevant = (gains > 0).sum(1)
+    made = UnitMetrics(
+        np.empty(b, np.float32), np.empty(b, np.float32), np.empty(b, np.float32), np.empty(b, np.float32)
     )
-
-
-def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
-    top, bottom = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
-    return np.divide(top, bottom, out=np.zeros(len(top)), where=bottom > 0).astype(np.float32)
+    fill_metrics(
+        np.ascontiguousarray(scores), np.ascontiguousarray(gains), np.ascontiguousarray(relevant, np.int64), k,
+        made.recall, made.ndcg, made.mrr, made.hit,
+    )  # fmt: skip
+    return made
 
 
 class SlidingWindow:
@@ -73,11 +65,15 @@ class SlidingWindow:
 
     def push(self, values: NDArray[np.floating]) -> None:
         """Add values in order; the oldest fall out."""
-        size = len(self._ring)
-        kept = values[-size:]
-        first = self._seen + len(values) - len(kept)
-        self._ring[(first + np.arange(len(kept))) % size] = kept
-        self._seen += len(values)
+        size, n = len(self._ring), len(values)
+        first = self._seen % size
+        if first + n <= size:
+            self._ring[first : first + n] = values
+        else:
+            kept = values[-size:]
+            first = self._seen + n - len(kept)
+            self._ring[(first + np.arange(len(kept))) % size] = kept
+        self._seen += n
 
     def __len__(self) -> int:
         return min(self._seen, len(self._ring))

@@ -236,10 +236,14 @@ class Learning:
         self._predict(states, columns, unaided=np.array([event.rec_id is None for event in events]))
         self._kept.fold(states, columns=columns)
         self._recommender.sources.learn(columns.interactions, names=ItemNames(events, hashes=self._hashes))
-        self._recommender.sources.refresh(limit=2)
+        self._refresh(len(events))
         if self._held:
             self._fold_into_states(self._held)
             self._held.clear()
+
+    def _refresh(self, _events: int) -> None:
+        """Search the text neighbours of a few items, after a chunk of so many events."""
+        self._recommender.sources.refresh(limit=2)
 
     def _predict(
         self, states: NDArray[np.int64], columns: EventColumns, *, unaided: NDArray[np.bool_]

@@ -62,11 +62,21 @@ class PromptLearning(Learning):
     """The product's learning, which folds each record in at once. The worker waits until a chunk of 32 is
     full, because its recommenders have sources of their own; here the same sources answer the next question."""
 
+    _unrefreshed = 0  # events since text neighbours were searched
+
     def take(self, events: Sequence[AnyUserEvent]) -> NDArray[np.int8]:
         """As Learning.take, with nothing left waiting but training steps."""
         verdicts = super().take(events)
         self._predict_pending()
         return verdicts
+
+    def _refresh(self, events: int) -> None:
+        """As often as in the worker, for as many items as there were events: a search of 32 costs little more than
+        one of 2."""
+        self._unrefreshed += events
+        if self._unrefreshed >= self.config.chunk_units:
+            self._recommender.sources.refresh(limit=self._unrefreshed)
+            self._unrefreshed = 0
 
     def _validate(
         self, batch: RankBatch, *, gains: NDArray[np.float32], relevant: NDArray[np.int64]

@@ -49,6 +49,47 @@ def test_shapes_that_differ_are_refused() -> None:
         rank_metrics(np.zeros((2, 3), np.float32), gains=np.zeros((2, 4), np.float32))
 
 
+def plainly(
+    scores: list[float], gains: list[float], *, k: int, relevant: int
+) -> tuple[float, float, float, float]:
+    """Recall, NDCG, MRR and hit rate of one unit, by sorting it."""
+    ranked = [at for at in range(len(scores)) if scores[at] > NEVER]  # neither padding nor NaN
+    ranked.sort(key=lambda at: (-scores[at], at))
+    places = [place for place, at in enumerate(ranked[:k]) if gains[at] > 0]
+    possible = min(k, relevant)
+    ideal = sum(1 / math.log2(place + 2) for place in range(possible))
+    found = sum(1 / math.log2(place + 2) for place in places)
+    return (
+        len(places) / possible if possible else 0.0,
+        found / ideal if possible else 0.0,
+        1 / (places[0] + 1) if places else 0.0,
+        float(bool(places)),
+    )
+
+
+_SCORE = st.sampled_from([NEVER, float("nan"), -1.5, 0.0, 0.25, 0.5, 3.0])  # few, so that many are equal
+
+
+@given(
+    st.lists(st.tuples(_SCORE, st.sampled_from([0.0, 0.0, 1.0, 2.0])), min_size=1, max_size=30),
+    st.integers(1, 25),
+    st.integers(0, 40),
+)
+@settings(max_examples=300, deadline=None)
+def test_metrics_are_those_of_a_sorted_list(candidates: list[tuple[float, float]], k: int, more: int) -> None:
+    scores, gains = zip(*candidates, strict=True)
+    relevant = sum(gain > 0 for gain in gains) + more
+    measured = rank_metrics(
+        np.array([scores], np.float32),
+        gains=np.array([gains], np.float32),
+        k=k,
+        relevant=np.array([relevant]),
+    )
+    expected = plainly(list(scores), list(gains), k=k, relevant=relevant)
+    got = [float(v[0]) for v in (measured.recall, measured.ndcg, measured.mrr, measured.hit)]
+    assert got == pytest.approx(expected, rel=1e-6)
+
+
 @given(st.lists(st.lists(st.floats(-5, 5), max_size=7), max_size=12), st.integers(1, 6))
 @settings(max_examples=60, deadline=None)
 def test_window_is_the_mean_of_the_last_values_in_fixed_memory(batches: list[list[float]], size: int) -> None:
