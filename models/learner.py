@@ -158,15 +158,16 @@ class Learner:
             worth = replace(worth, gains=self._balance.weigh(worth.gains, hashes=hashes))
         due = self._deep is not None and self.batches % self.config.deep_every == 0
         served = self.ranker.wide_scores(view)[users] if due else None  # before it learns from these units
-        first, scores = self._wide_step(view, users=users, targets=worth, replayed=None)
+        rows = np.repeat(np.isin(np.arange(len(batch)), users), view.valid.sum(1))  # of the users' candidates
+        first, scores = self._wide_step(view.inputs[rows], valid=view.valid[users], targets=worth)
         if first.skipped:
             return StepReport(len(batch), 0, first.loss, first.grad_norm, first.skipped)
+        fresh = self.replay.reduce(view, users=users, scores=scores, gains=worth.gains, logq=worth.logq)
         steps, past = self._replays(len(users))
         for _ in range(steps):
-            drawn = self.replay.draw(past) if len(self.replay) else None
-            self._wide_step(view, users=users, targets=worth, replayed=drawn)
+            self._replay_step(fresh.with_more(self.replay.draw(past)) if len(self.replay) else fresh)
         self.ranker.wide.average(self.config.average**self._haste)
-        self.replay.add(view, users=users, scores=scores, gains=worth.gains, logq=worth.logq)
+        self.replay.add(fresh)
         deep = None
         if self._deep is not None and served is not None:
             shown = DeepBatch(batch, table, view, users, served, worth)
@@ -218,29 +219,18 @@ class Learner:
         steps = min(max(round(wanted / self.config.replay_units), 1), self.config.replay_steps)
         return steps, min(-(-wanted // steps), self.config.replay_units)
 
+    def _replay_step(self, units: ReplayUnits) -> None:
+        inputs = inputs_from_z(units.z, slates=units.slates, standardiser=self.ranker.wide.standardiser)
+        self._wide_step(inputs[units.valid], valid=units.valid, targets=Targets(units.gains, units.logq))
+
     def _wide_step(
-        self, view: WideView, *, users: NDArray[np.int64], targets: Targets, replayed: ReplayUnits | None
+        self, inputs: NDArray[np.float32], *, valid: NDArray[np.bool_], targets: Targets
     ) -> tuple[Stepped, NDArray[np.float32]]:
-        """One step on `users` (n,) with their targets, and on replayed units; the scores (n, C) before it."""
-        valid = view.valid[users]
-        of_users = np.zeros(len(view.valid), np.bool_)
-        of_users[users] = True
-        fresh = view.inputs[np.repeat(of_users, view.valid.sum(1))]  # (R, 2F)
-        parts = [fresh]
-        if replayed is not None:
-            standardiser = self.ranker.wide.standardiser
-            past = inputs_from_z(replayed.z, slates=replayed.slates, standardiser=standardiser)
-            parts.append(past[replayed.valid])
-        flat = self.ranker.wide.forward(torch.from_numpy(np.concatenate(parts)))
-        scores = _as_slates(flat[: len(fresh)], valid)  # (n, C)
-        total = self._loss(scores, targets=targets, valid=valid).sum()
-        n = len(users)
-        if replayed is not None:
-            again = _as_slates(flat[len(fresh) :], replayed.valid)  # (n', K)
-            past_targets = Targets(replayed.gains, replayed.logq)
-            total = total + self._loss(again, targets=past_targets, valid=replayed.valid).sum()
-            n += len(replayed.gains)
-        stepped = self._wide_optimiser.step(total / max(n, self.config.min_units), haste=self._haste)
+        """One step on n units from the inputs (R, 2F) of their valid candidates; the scores (n, C) before it."""
+        flat = self.ranker.wide.forward(torch.from_numpy(inputs))
+        scores = _as_slates(flat, valid)
+        loss = self._loss(scores, targets=targets, valid=valid).sum() / max(len(valid), self.config.min_units)
+        stepped = self._wide_optimiser.step(loss, haste=self._haste)
         self.skipped_steps += stepped.skipped is not None
         return stepped, scores.detach().numpy()
 

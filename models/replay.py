@@ -34,13 +34,26 @@ class ReplayConfig:
 
 @dataclass(frozen=True, slots=True)
 class ReplayUnits:
-    """n units of K candidates drawn from the memory."""
+    """n units of K candidates, on their way into the memory or drawn from it."""
 
     z: NDArray[np.float32]  # (n, K, F) z-scores within the whole slate
     slates: SlateStatistics  # (n, F) of the whole slate
     gains: NDArray[np.float32]  # (n, K)
     logq: NDArray[np.float32]  # (n, K) log-probability of having been kept, the caller's own included
     valid: NDArray[np.bool_]  # (n, K)
+
+    def with_more(self, more: "ReplayUnits") -> "ReplayUnits":
+        """These and `more` units, of the same K."""
+        return ReplayUnits(
+            z=np.concatenate([self.z, more.z]),
+            slates=SlateStatistics(
+                np.concatenate([self.slates.mean, more.slates.mean]),
+                np.concatenate([self.slates.sd, more.slates.sd]),
+            ),
+            gains=np.concatenate([self.gains, more.gains]),
+            logq=np.concatenate([self.logq, more.logq]),
+            valid=np.concatenate([self.valid, more.valid]),
+        )
 
 
 class Replay:
@@ -71,7 +84,7 @@ class Replay:
         """Of all arrays; it never changes."""
         return sum(self._array(name).nbytes for name in _UNIT_ARRAYS)
 
-    def add(
+    def reduce(
         self,
         view: WideView,
         *,
@@ -79,28 +92,31 @@ class Replay:
         scores: NDArray[np.float32],
         gains: NDArray[np.float32],
         logq: NDArray[np.float32] | None,
-    ) -> None:
-        """Remember `users` (n,) of a batch; `scores`, `gains`, `logq` are (n, C) of those users."""
-        valid = view.valid[users]
-        columns, kept, keep_logq = self._choose(scores, gains=gains, valid=valid)
+    ) -> ReplayUnits:
+        """`users` (n,) of a batch with K candidates each; `scores`, `gains`, `logq` are (n, C) of those users."""
+        columns, kept, keep_logq = self._choose(scores, gains=gains, valid=view.valid[users])
         flat = np.cumsum(view.valid.ravel()).reshape(view.valid.shape) - 1
-        rows = flat[users[:, None], columns]
-        n_features = self._mean.shape[1]
-        z = view.inputs[:, n_features:][rows]  # (n, K, F)
+        z = view.inputs[:, self._mean.shape[1] :][flat[users[:, None], columns]]  # (n, k, F)
         z[~kept] = 0.0
-        own = np.zeros_like(scores) if logq is None else logq
-        for at, user in enumerate(users):
+        if logq is not None:
+            keep_logq += np.take_along_axis(logq, columns, axis=1)
+        padding = ((0, 0), (0, self.config.candidates - columns.shape[1]))
+        return ReplayUnits(
+            z=np.pad(z, (*padding, (0, 0))),
+            slates=SlateStatistics(view.slate_mean[users], view.slate_sd[users]),
+            gains=np.pad(np.where(kept, np.take_along_axis(gains, columns, axis=1), np.float32(0)), padding),
+            logq=np.pad(np.where(kept, keep_logq, np.float32(0)), padding),
+            valid=np.pad(kept, padding),
+        )
+
+    def add(self, units: ReplayUnits) -> None:
+        """Remember units of K candidates, in their order."""
+        for at in range(len(units.gains)):
             place = self._place()
-            self._z[place, : columns.shape[1]] = z[at]
-            self._z[place, columns.shape[1] :] = 0
-            self._mean[place], self._sd[place] = view.slate_mean[user], view.slate_sd[user]
-            for target, source in (
-                (self._gains, np.where(kept[at], gains[at, columns[at]], 0.0)),
-                (self._logq, np.where(kept[at], own[at, columns[at]] + keep_logq[at], 0.0)),
-                (self._valid, kept[at]),
-            ):
-                target[place, : columns.shape[1]] = source
-                target[place, columns.shape[1] :] = 0
+            self._z[place] = units.z[at]
+            self._mean[place], self._sd[place] = units.slates.mean[at], units.slates.sd[at]
+            self._gains[place], self._logq[place] = units.gains[at], units.logq[at]
+            self._valid[place] = units.valid[at]
 
     def _choose(
         self, scores: NDArray[np.float32], *, gains: NDArray[np.float32], valid: NDArray[np.bool_]

@@ -25,7 +25,7 @@ def fill(replay: Replay, *, batches: range) -> None:
         scores = np.random.default_rng(number).normal(size=view.valid.shape).astype(np.float32)
         gains = np.zeros_like(scores)
         gains[:, number % 12] = 1.0
-        replay.add(view, users=np.arange(4), scores=scores, gains=gains, logq=None)
+        replay.add(replay.reduce(view, users=np.arange(4), scores=scores, gains=gains, logq=None))
 
 
 def remembered(replay: Replay) -> set[int]:
@@ -73,17 +73,35 @@ def test_slates_smaller_than_what_is_kept_are_padded() -> None:
     replay = Replay(ReplayConfig(recent=4, reservoir=0, candidates=10), n_features=F, seed=1)
     fill(replay, batches=range(1))
     small = view_of(7, candidates=3)
-    replay.add(
+    reduced = replay.reduce(
         small,
         users=np.arange(4),
         scores=np.zeros((4, 3), np.float32),
         gains=np.eye(4, 3, dtype=np.float32),
         logq=np.full((4, 3), -0.5, np.float32),
     )
+    replay.add(reduced)
     units = replay.draw(50)
     assert (units.valid.sum(1) == 3).all()
     assert not units.z[~units.valid].any()
     assert set(units.logq[units.valid].tolist()) == {-0.5}
+
+
+def test_what_is_drawn_is_what_was_reduced() -> None:
+    replay = Replay(ReplayConfig(recent=4, reservoir=0, candidates=6), n_features=F, seed=1)
+    view = view_of(0)
+    scores = np.random.default_rng(0).normal(size=view.valid.shape).astype(np.float32)
+    reduced = replay.reduce(
+        view, users=np.array([2]), scores=scores[:1], gains=np.eye(1, 12, 5, dtype=np.float32), logq=None
+    )
+    replay.add(reduced)
+    drawn = replay.draw(1)
+    assert np.array_equal(drawn.z, reduced.z.astype(np.float16).astype(np.float32))
+    for name in ("gains", "logq", "valid"):
+        assert np.array_equal(getattr(drawn, name), getattr(reduced, name)), name
+    assert np.array_equal(drawn.slates.mean, view.slate_mean[[2]])
+    both = reduced.with_more(drawn)
+    assert (len(both.gains), len(both.slates.sd)) == (2, 2)
 
 
 def test_restored_memory_draws_and_forgets_the_same() -> None:
