@@ -24,7 +24,9 @@ _TENTHS = 10  # exploration moves in tenths, so that the bandit is not redrawn f
 class DriftConfig:
     """What counts as a change, how strong the response to it is, and how long it lasts."""
 
-    adwin: AdwinConfig = field(default_factory=AdwinConfig)
+    adwin: AdwinConfig = field(
+        default_factory=lambda: AdwinConfig(delta=0.02)
+    )  # ten times as alert as river's
     least_rise: float = 0.02  # of a mean loss; less is not worth a response
     grace_units: int = 1_000  # at first the loss is the learner's youth, not the shoppers
     learning: float = 3.0  # the learning rate is multiplied by so much right after a detection
