@@ -7,17 +7,17 @@ from events.types import AnyUserEvent
 from models.drift import Drift
 from tests.serving.learners import Learnt, click, learn, make_learning
 
-USERS, ITEMS = 24, 60
+USERS, ITEMS, OWN = 16, 100, 14
 
 
-def habits(n: int, *, seed: int, start: int = 0, moved_at: int | None = None) -> list[AnyUserEvent]:
-    """Every shopper goes round six items of their own; from event `moved_at` on, round six others."""
+def habits(n: int, *, seed: int, start: int = 0, moved: bool = False) -> list[AnyUserEvent]:
+    """Every shopper goes round items of their own, drawn from all; `moved`: round others."""
     rng = np.random.default_rng(seed)
+    own = [np.random.default_rng([user, moved]).choice(ITEMS, OWN, replace=False) for user in range(USERS)]
     made: list[AnyUserEvent] = []
     for number in range(start, start + n):
         user = int(rng.integers(USERS))
-        own = (6 * user + (0 if moved_at is None or number < moved_at else ITEMS // 2)) % ITEMS
-        made.append(click(f"u{user}", f"i{(own + int(rng.integers(6))) % ITEMS}", number=number))
+        made.append(click(f"u{user}", f"i{rng.choice(own[user])}", number=number))
     return made
 
 
@@ -60,7 +60,7 @@ def test_where_habits_have_moved_they_go_on_serving() -> None:
     learnt = make_learning()
     take(learnt, habits(600, seed=1))
     drift = responding(learnt)
-    seen = take(learnt, habits(100, seed=2, start=600, moved_at=600))
+    seen = take(learnt, habits(100, seed=2, start=600, moved=True))
     assert all(seen)
     assert drift.memory.snapshot()["lead"] > 0
 
