@@ -28,9 +28,7 @@ class Contender:
     lora: bool = True
     twin: bool = False  # a slow adapter beside the one that learns
     gated: bool = True  # else the transformer serves whether or not it pays
-    memory_trial: bool = (
-        True  # while it responds, the latest items of a shopper alone count where they do better
-    )
+    memory_trial: bool = True  # while it responds, a shopper's latest items alone are tried
     frozen: Frozen = "nothing"  # from the swap on
     swap: bool = True
 

@@ -24,9 +24,8 @@ _TENTHS = 10  # exploration moves in tenths, so that the bandit is not redrawn f
 class DriftConfig:
     """What counts as a change, how strong the response to it is, and how long it lasts."""
 
-    adwin: AdwinConfig = field(
-        default_factory=lambda: AdwinConfig(delta=0.02)
-    )  # ten times as alert as river's
+    # ten times as alert as river's: a vain alarm costs little, a swap of tastes that is missed costs half the recall
+    adwin: AdwinConfig = field(default_factory=lambda: AdwinConfig(delta=0.02))
     least_rise: float = 0.02  # of a mean loss; less is not worth a response
     grace_units: int = 1_000  # at first the loss is the learner's youth, not the shoppers
     learning: float = 3.0  # the learning rate is multiplied by so much right after a detection
@@ -118,14 +117,9 @@ class Drift:
         return round((1.0 + (self.config.exploration - 1.0) * self._level) * _TENTHS) / _TENTHS
 
     @property
-    def span(self) -> int | None:
-        """How many of a shopper's latest items are compared with all of them now; None without a response."""
-        return self.memory.span(self.exploration)
-
-    @property
     def remembered(self) -> int | None:
         """How many of a shopper's latest items are to count now; None for all."""
-        return self.span if self.memory.latest_serve else None
+        return self.memory.span(self.exploration) if self.memory.latest_serve else None
 
     def snapshot(self) -> Arrays:
         """Everything, copied."""

@@ -50,10 +50,13 @@ def test_without_a_drift_all_items_count_and_nothing_is_compared() -> None:
 def test_where_old_habits_go_on_the_latest_items_alone_are_given_up() -> None:
     learnt = make_learning()
     take(learnt, habits(600, seed=1))
-    responding(learnt)
+    drift = responding(learnt)
     seen = take(learnt, habits(400, seed=2, start=600))
     assert seen[0] is not None  # they are tried
     assert seen[-10:] == [None] * 10
+    lead = drift.memory.snapshot()["lead"]
+    take(learnt, habits(100, seed=3, start=1_000))
+    assert drift.memory.snapshot()["lead"] == lead  # nothing is ranked twice any more
 
 
 def test_where_habits_have_moved_they_go_on_serving() -> None:
