@@ -3,7 +3,8 @@
 Two losses are watched, each a prediction judged before anything is learnt from it: of a unit, what the ranker
 missed (1 - recall), and of a slate that was shown, that nobody answered it. The second says more of a change,
 and sooner, where slates are shown. A detected rise of either raises the learning rate and the exploration;
-both relax to normal as units go by, and the losses are watched anew. A fall is the learner getting better.
+both relax to normal as units go by, and the losses are watched anew; exploration at once where the trial of the
+latest items fails (memory_trial.py). A fall is the learner getting better.
 """
 
 from dataclasses import dataclass, field
@@ -113,13 +114,16 @@ class Drift:
 
     @property
     def exploration(self) -> float:
-        """What exploration is multiplied by now, at least 1."""
+        """What exploration is multiplied by now, at least 1. Where histories have proved to count as before, there is
+        nothing to search for: what raised the losses was no change of tastes."""
+        if not self.memory.latest_serve:
+            return 1.0
         return round((1.0 + (self.config.exploration - 1.0) * self._level) * _TENTHS) / _TENTHS
 
     @property
     def remembered(self) -> int | None:
         """How many of a shopper's latest items are to count now; None for all."""
-        return self.memory.span(self.exploration) if self.memory.latest_serve else None
+        return self.memory.span(self.exploration)
 
     def snapshot(self) -> Arrays:
         """Everything, copied."""

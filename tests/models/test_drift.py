@@ -69,10 +69,22 @@ def test_the_latest_items_alone_count_while_it_responds_unless_all_of_them_do_be
     assert drift.observe(losses(2, miss=0.8, n=60))
     assert 4 <= (drift.remembered or 0) <= 8
     drift.memory.observe(latest=np.zeros(8), whole=np.ones(8))
-    assert drift.exploration > 10
     assert drift.remembered is None
     drift.observe(losses(3, miss=0.8, n=500))
     assert drift.remembered is None
+
+
+def test_exploration_ends_where_histories_count_as_before_and_starts_with_the_next_detection() -> None:
+    drift = Drift(CONFIG)
+    drift.observe(losses(1, miss=0.3))
+    assert drift.observe(losses(2, miss=0.8, n=60))
+    assert drift.exploration > 10
+    drift.memory.observe(latest=np.zeros(8), whole=np.ones(8))
+    assert drift.exploration == 1.0
+    assert drift.learning > 2
+    drift.observe(losses(3, miss=0.3, n=2_000))
+    assert drift.observe(losses(4, miss=0.9, n=60))
+    assert drift.exploration > 10
 
 
 def test_a_restored_one_goes_on_exactly() -> None:
@@ -83,7 +95,8 @@ def test_a_restored_one_goes_on_exactly() -> None:
     one.observe(losses(2, miss=0.8, n=130))
     one.memory.observe(latest=np.zeros(8), whole=np.ones(8))
     two.restore(one.snapshot())
-    assert (one.learning, one.exploration) == (two.learning, two.exploration) != (1.0, 1.0)
+    assert one.learning == two.learning > 1
+    assert one.exploration == two.exploration == 1.0
     assert one.remembered is two.remembered is None
     for drift in (one, two):
         drift.shown()
