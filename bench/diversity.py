@@ -56,7 +56,7 @@ def usual_strengths() -> tuple[Strength, ...]:
     medium = DEFAULT_ARMS[2].bonus
     alone["all"] = [medium.scaled(factor) for factor in (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 4.0)]
     points = [
-        Strength(f"{curve} {max(astuple(bonus)):g}", curve, bonus)
+        Strength(f"{curve} {bonus.young if 'young' in curve else max(astuple(bonus)):g}", curve, bonus)
         for curve, bonuses in alone.items()
         for bonus in bonuses
     ]
