@@ -87,7 +87,7 @@ class Metrics:
         registry = self.registry
         self.freshness_ms = Milliseconds(
             "headwater_freshness_ms",
-            "From an event's arrival in Kafka to the publication of its recommendation",
+            "From an event's arrival in Kafka to the making of its slate",
             buckets=FRESHNESS_BUCKETS_MS,
             registry=registry,
         )
