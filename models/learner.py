@@ -266,7 +266,11 @@ class Learner:
     def restore(self, arrays: Arrays) -> None:
         """Take `snapshot`'s arrays; InputError, and nothing changed, when they do not fit."""
         guarded = self.guard is not None and any(name.startswith("guard.") for name in arrays)
-        apart = ("replay.",) if guarded else ("replay.", "guard.")
+        watched = self.drift is not None and any(name.startswith("drift.") for name in arrays)
+        switched = ("guard.",) * (not guarded) + ("drift.",) * (
+            not watched
+        )  # on or off since they were saved
+        apart = ("replay.", *switched)
         rest = {name: array for name, array in self.snapshot().items() if not name.startswith(apart)}
         check_arrays({n: a for n, a in arrays.items() if not n.startswith(apart)}, expected=rest)
         self.replay.restore(under_prefix("replay", arrays))
@@ -278,7 +282,7 @@ class Learner:
         if self._balance:
             self._balance.restore(under_prefix("balance", arrays))
         self.prequential.restore(under_prefix("prequential", arrays))
-        if self.drift:
+        if self.drift and watched:
             self.drift.restore(under_prefix("drift", arrays))
         self._generator = generator_from_array(arrays["generator"])
         self.batches, self.units, self.skipped_steps = (int(count) for count in arrays["counters"])

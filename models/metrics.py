@@ -44,6 +44,8 @@ def rank_metrics(
     b = len(scores)
     if relevant is None:
         relevant = (gains > 0).sum(1)
+    if relevant.shape != (b,):
+        raise InputError(f"relevant {relevant.shape} must be ({b},), one for each row of the scores")
     made = UnitMetrics(
         np.empty(b, np.float32), np.empty(b, np.float32), np.empty(b, np.float32), np.empty(b, np.float32)
     )

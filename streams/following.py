@@ -184,6 +184,8 @@ class Following:
                 version = self._apply_adapter(record)
         except AdapterError as error:
             self._metrics.adapters_refused.labels(reason=error.refusal.value).inc()
+            if record.key == PIN_KEY and record.value is None:
+                self._metrics.adapter_pinned.set(False)  # released all the same
             log.error("adapter at %s-%d@%d left out, the last one serves on: %s", *record[:3], error)
             return
         if record.key == PIN_KEY:

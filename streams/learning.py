@@ -88,6 +88,7 @@ class LearningAgent:
         self._restore()
         self._counted_units = learning.units
         self._counted_drifts = learning.learner.drift.detections if learning.learner.drift else 0
+        self._tell_of_drift()
         self._sequencer = Sequencer(Journal(config.folder / JOURNAL), start=self.offsets)
 
     @property
@@ -173,11 +174,15 @@ class LearningAgent:
         """Hand the response to drift on to the bandit, whose state goes out with the adapters."""
         learner = self._learning.learner
         self._lessons.bandit.explore(learner.exploration)
-        self._metrics.exploration.set(learner.exploration)
-        self._metrics.remembered.set(learner.remembered or 0)
+        self._tell_of_drift()
         drifts = learner.drift.detections if learner.drift else 0
         self._metrics.drifts.inc(drifts - self._counted_drifts)
         return drifts
+
+    def _tell_of_drift(self) -> None:
+        learner = self._learning.learner
+        self._metrics.exploration.set(learner.exploration)
+        self._metrics.remembered.set(learner.remembered or 0)
 
     def _progress(self) -> Progress:
         return Progress(

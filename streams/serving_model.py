@@ -40,6 +40,7 @@ class ServingModel:
                 self._swap(record)
         elif record.value is not None:
             self._swap(record)
+            self._relax()
             self.pinned = True
         else:
             self.pinned = False
@@ -66,6 +67,11 @@ class ServingModel:
         self.recommender.remembered = serving.remembered
         self.recommender.trained = True
         self.version, self.deep_pays = serving.version, serving.deep_pays
+
+    def _relax(self) -> None:
+        """A response to drift passes; an adapter that is pinned would keep the one of its moment for good."""
+        self.recommender.remembered = None
+        self.recommender.bandit.explore(1.0)
 
     def provenance(self, *, made_at_ms: int) -> Provenance:
         """What the records of a batch made now have in common."""

@@ -251,6 +251,25 @@ def test_after_drift_it_learns_faster_and_explores_more_and_a_snapshot_keeps_bot
     assert all(hasty > 1.5 * usual for usual, hasty in moved.values())
 
 
+def test_the_detector_may_be_switched_off_and_on_between_two_snapshots(wide_config: RankerConfig) -> None:
+    without_config = dataclasses.replace(SMALL, drift=None)
+    watching, without = (
+        Learner(wide_config, config, n_features=F, dim=DIM) for config in (SMALL, without_config)
+    )
+    for learner in (watching, without):
+        taught(learner, map(by_feature, range(3)))
+    assert watching.drift is not None
+    watching.drift.observe(np.zeros(640))
+    switched_off = Learner(wide_config, without_config, n_features=F, dim=DIM)
+    switched_off.restore(watching.snapshot())
+    assert same(switched_off.snapshot(), without.snapshot())
+    switched_on = Learner(wide_config, SMALL, n_features=F, dim=DIM)
+    switched_on.restore(without.snapshot())
+    assert switched_on.drift is not None
+    assert int(switched_on.drift.snapshot()["of_units.seen"]) == 0
+    assert same(switched_on.ranker.snapshot(), without.ranker.snapshot())
+
+
 def test_the_detector_hears_of_every_loss_that_says_something(wide_config: RankerConfig) -> None:
     learner = Learner(wide_config, SMALL, n_features=F, dim=DIM)
     assert learner.drift is not None

@@ -45,6 +45,10 @@ def test_a_unit_without_anything_relevant_gets_zeros() -> None:
 
 
 def test_shapes_that_differ_are_refused() -> None:
+    with pytest.raises(InputError, match="one for each row"):
+        rank_metrics(
+            np.zeros((2, 3), np.float32), gains=np.ones((2, 3), np.float32), k=2, relevant=np.array([1])
+        )
     with pytest.raises(InputError, match="alike"):
         rank_metrics(np.zeros((2, 3), np.float32), gains=np.zeros((2, 4), np.float32))
 

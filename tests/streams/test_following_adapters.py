@@ -217,6 +217,31 @@ def test_pinned_adapter_serves_whatever_comes_until_it_is_released() -> None:
     assert shop.model.version == 2
 
 
+def test_a_passing_response_to_drift_is_not_pinned_with_its_adapter() -> None:
+    shop = make_shop()
+    one, two = (adapter(shop, version=version) for version in (1, 2))
+    serving = json.loads(dict(one.headers)[SERVING_HEADER] or b"")
+    serving["remembered"], serving["bandit"]["exploration"] = 4, 20.0
+    one = one._replace(headers=((SERVING_HEADER, json.dumps(serving).encode()),))
+    shop.following.handle([one])
+    assert (shop.model.recommender.remembered, shop.model.recommender.bandit.exploration) == (4, 20.0)
+    shop.following.handle([one._replace(key=PIN_KEY)])
+    assert (shop.model.recommender.remembered, shop.model.recommender.bandit.exploration) == (None, 1.0)
+    shop.following.handle([two])
+    assert (shop.model.version, shop.model.recommender.remembered) == (1, None)
+
+
+def test_release_to_a_damaged_adapter_is_a_release() -> None:
+    shop = make_shop()
+    one, two, three = (adapter(shop, version=version) for version in (1, 2, 3))
+    shop.following.handle([one, one._replace(key=PIN_KEY), two._replace(value=b"junk")])
+    assert shop.value("headwater_adapter_pinned") == 1
+    shop.following.handle([one._replace(key=PIN_KEY, value=None)])
+    assert (shop.model.version, shop.value("headwater_adapter_pinned")) == (1, 0)
+    shop.following.handle([three])
+    assert (shop.model.version, shop.value("headwater_adapter_pinned")) == (3, 0)
+
+
 def test_damaged_pointer_pins_nothing() -> None:
     shop = make_shop()
     one, two = (adapter(shop, version=version) for version in (1, 2))

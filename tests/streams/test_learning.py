@@ -183,6 +183,10 @@ def test_adapters_tell_recommenders_how_many_items_count_after_a_drift(tmp_path:
     assert told[0] is None
     assert told[-1] == drift.remembered == 4
     assert life.metrics.registry.get_sample_value("headwater_remembered_items") == 4
+    again = learner_life(tmp_path)
+    assert again.learnt.learner.remembered is not None
+    assert (again.metrics.registry.get_sample_value("headwater_exploration") or 0) > 10
+    assert again.metrics.registry.get_sample_value("headwater_remembered_items") == 4
 
 
 def test_what_cannot_be_understood_teaches_nothing_and_stops_nothing(tmp_path: Path) -> None:
