@@ -46,19 +46,20 @@ def usual_strengths() -> tuple[Strength, ...]:
     """Pure ranking, the bandit's arms, and curves of each bonus alone and of all at once."""
     arms = [Strength(arm.name, "arms", arm.bonus) for arm in DEFAULT_ARMS if arm.bonus != Bonus()]
     alone = {
-        "tail": [Bonus(tail=value) for value in (0.002, 0.004, 0.005, 0.007, 0.01)],
-        "variety": [Bonus(variety=value) for value in (0.01, 0.02, 0.03, 0.05, 0.1, 0.2)],
-        "young": [Bonus(young=value) for value in (0.003, 0.005, 0.007, 0.01, 0.02)],
-        "tail .0045 and young": [
-            Bonus(tail=0.0045, young=value) for value in (0.004, 0.005, 0.006, 0.007, 0.009)
-        ],
+        "tail": {value: Bonus(tail=value) for value in (0.002, 0.004, 0.005, 0.007, 0.01)},
+        "variety": {value: Bonus(variety=value) for value in (0.01, 0.02, 0.03, 0.05, 0.1, 0.2)},
+        "young": {value: Bonus(young=value) for value in (0.003, 0.005, 0.007, 0.01, 0.02)},
+        "tail .0045 and young": {
+            value: Bonus(tail=0.0045, young=value) for value in (0.004, 0.005, 0.006, 0.007, 0.009)
+        },
     }
     medium = DEFAULT_ARMS[2].bonus
-    alone["all"] = [medium.scaled(factor) for factor in (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 4.0)]
+    scaled = [medium.scaled(factor) for factor in (0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 4.0)]
+    alone["all"] = {max(astuple(bonus)): bonus for bonus in scaled}
     points = [
-        Strength(f"{curve} {bonus.young if 'young' in curve else max(astuple(bonus)):g}", curve, bonus)
+        Strength(f"{curve} {value:g}", curve, bonus)
         for curve, bonuses in alone.items()
-        for bonus in bonuses
+        for value, bonus in bonuses.items()
     ]
     return (Strength(PURE, PURE, Bonus()), *arms, *points)
 

@@ -267,10 +267,9 @@ class Learner:
         """Take `snapshot`'s arrays; InputError, and nothing changed, when they do not fit."""
         guarded = self.guard is not None and any(name.startswith("guard.") for name in arrays)
         watched = self.drift is not None and any(name.startswith("drift.") for name in arrays)
-        switched = ("guard.",) * (not guarded) + ("drift.",) * (
-            not watched
-        )  # on or off since they were saved
-        apart = ("replay.", *switched)
+        # what was switched on or off since they were saved begins afresh, or is left
+        part_of = {"guard.": guarded, "drift.": watched}
+        apart = ("replay.", *(part for part, comes_back in part_of.items() if not comes_back))
         rest = {name: array for name, array in self.snapshot().items() if not name.startswith(apart)}
         check_arrays({n: a for n, a in arrays.items() if not n.startswith(apart)}, expected=rest)
         self.replay.restore(under_prefix("replay", arrays))
